@@ -1,0 +1,15 @@
+"""The one error that a user's input may cause."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something that the user can mend. The text says what is wrong, where, and what to do; commands print it as one
+    line and exit with code 2, before any long work has started."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: " Did you mean 'x'?" or "" when nothing is close. Starts with a blank."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

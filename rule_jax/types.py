@@ -1,0 +1,112 @@
+"""The dimension key and the records that flow between rooms.
+
+Dimension key. An array's name ends in its axes; every module uses these letters and no others:
+
+    B  prompts (rows) in a batch          V  vocabulary
+    G  samples per prompt (a group)       L  layers
+    P  prompt tokens, right-padded        H  query heads
+    R  response tokens, right-padded      K  key/value heads
+    T  tokens of a whole sequence         C  channels of one head
+    N  tokens in any flat arrangement     S  key/value slots that are attended to
+    D  model width                        F  width of the MLP
+
+A validity mask is always built from lengths, never from token ids: a sampled pad is a token like any other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Callable, Literal, NamedTuple
+
+Array = Any  # jax.Array or numpy.ndarray: this floor imports neither
+
+Kind = Literal["forget", "boundary", "retain"]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRecord:
+    """One query, as every loader delivers it and every reward and benchmark receives it.
+
+    prompt: the user's words, before any chat template.
+    kind: "forget" (is to be refused), "boundary" (the near miss that is to be answered), "retain" (anything else).
+    target: the entity to forget; set on forget records, "" elsewhere.
+    entity: the entity the query is about; the neighbour on boundary records, "" where it is not known.
+    answers: reference answers, best first; on forget records the facts that must not leak; () where unknown.
+    source: where the record came from, e.g. "rwku/1_Stephen_King/forget_level2.json:7".
+    """
+
+    prompt: str
+    kind: Kind
+    target: str = ""
+    entity: str = ""
+    answers: tuple[str, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SftExample:
+    """A prompt (before the chat template) and the response that supervised tuning teaches."""
+
+    prompt: str
+    response: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnlearningData:
+    """All that training needs to forget: who, the refusals to imitate, and the two sides of the boundary.
+
+    targets: the entities to forget.
+    rejection: forget questions answered by refusals that name the target (stage 1, Rejection Steering).
+    forget, boundary: the prompts of stage 2 (Refusal Boundary Optimization).
+    """
+
+    targets: tuple[str, ...]
+    rejection: tuple[SftExample, ...]
+    forget: tuple[PromptRecord, ...]
+    boundary: tuple[PromptRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A reward and its named parts, so that every part can be logged."""
+
+    total: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+Reward = Callable[[Sequence[PromptRecord], Sequence[str]], list[Score]]
+
+
+class Prompts(NamedTuple):
+    """Right-padded prompt tokens. tokens_BP: int32. length_B: int32, >= 1."""
+
+    tokens_BP: Array
+    length_B: Array
+
+
+class Rollout(NamedTuple):
+    """Prompts and G sampled responses each; also what scoring and the update read.
+
+    response_BGR: int32, right-padded. length_BG: int32, valid tokens, EOS included.
+    finished_BG: bool, an EOS was sampled (False: cut at R). logprobs_BGR: float32, the sampler's own, at its
+    temperature; 0 beyond the length.
+    """
+
+    prompts: Prompts
+    response_BGR: Array
+    length_BG: Array
+    finished_BG: Array
+    logprobs_BGR: Array
+
+
+class Packed(NamedTuple):
+    """Rows of whole sequences, possibly several per row, for supervised losses.
+
+    tokens_BT: int32. segment_BT: int32, 1, 2, ... within a row; 0 is padding. position_BT: int32, from 0 in each
+    segment. weight_BT: float32, the loss weight of *predicting* tokens_BT[b, t] (0 on prompts, padding and t = 0).
+    """
+
+    tokens_BT: Array
+    segment_BT: Array
+    position_BT: Array
+    weight_BT: Array
