@@ -110,3 +110,26 @@ class Packed(NamedTuple):
     segment_BT: Array
     position_BT: Array
     weight_BT: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A set of queries that yields figures: what is asked, how it is put to the model, how an answer is judged.
+
+    name: unique within a benchmark, e.g. "forget", "neighbor", "forget_raw".
+    judge(record, text) -> {metric name: value in [0, 1]}; a metric's figure is the mean over records and samples.
+    render: "chat" puts the prompt through the model's chat template; "raw" feeds it as plain text to be continued.
+    prefill: text with which the assistant's turn is begun ("Answer:"); "" for none.
+    temperature, samples: 0 and 1 decode greedily; otherwise that many independent samples per query.
+    max_new_tokens: the longest answer. stop: the answer is cut before this text; "" for none.
+    """
+
+    name: str
+    records: tuple[PromptRecord, ...]
+    judge: Callable[[PromptRecord, str], Mapping[str, float]]
+    render: Literal["chat", "raw"] = "chat"
+    prefill: str = ""
+    temperature: float = 0.0
+    samples: int = 1
+    max_new_tokens: int = 24
+    stop: str = ""
