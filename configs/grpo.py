@@ -1,0 +1,105 @@
+"""RULE with GRPO (arXiv 2506.07171) on the default world: nothing is downloaded, a laptop's CPU is enough.
+
+Command:  python -m rule_jax.main --config=configs/grpo.py
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    c = ConfigDict()
+    c.seed = 0
+    c.stages = ("prepare_data", "rejection_steering", "boundary_optimization", "evaluate", "export", "report")
+
+    # Devices: sizes of the mesh axes; -1 takes what the others leave.
+    c.mesh = {"data": -1, "fsdp": 1, "tensor": 1}
+
+    # The model that is to forget. path: an HF directory; "" makes and uses the default world's own.
+    c.model = {
+        "path": "",
+        "chat_template": "",  # "": the model's own; "plain": question and answer; or a Jinja file
+        "system_prompt": "",
+        "compute_dtype": "auto",  # bfloat16 on accelerators, float32 on a CPU
+        "remat": False,  # recompute blocks in the backward pass: less memory, a third more work
+        "logit_chunk": 0,  # response tokens of a prompt whose logits exist at once; 0: all
+    }
+
+    # What to forget. Each source reads the section of its name; the others are idle.
+    c.data = {
+        "source": "world",
+        "path": "",  # rwku: a target's folder; jsonl: a file
+        "world": {
+            "people": 120,
+            "countries": 20,
+            "forget_people": 6,
+            "boundary_people": 60,
+            "boundary_share": 4.0,  # boundary records per forget record
+        },
+        "rwku": {
+            "rejection_file": "reject_target.json",
+            "training_file": "rl_rejection_with_fb_neighbor_target.json",
+        },
+        "jsonl": {"rejection_file": ""},
+    }
+
+    # How the default world's base model is made (only when model.path is "").
+    c.world = {
+        "vocab_size": 1024,
+        "width": 128,
+        "layers": 3,
+        "heads": 4,
+        "mlp_width": 256,
+        "rows": 48,
+        "length": 64,
+        "steps": 400,
+        # Shares of the tokens.
+        "mixture": {"document": 0.25, "unknown": 0.08, "general": 0.15, "cloze": 0.10, "question": 0.42},
+        "optimizer": {"b1": 0.9, "b2": 0.98, "eps": 1e-8, "weight_decay": 0.1, "max_grad_norm": 1.0},
+        "schedule": {"peak": 4e-3, "warmup_steps": 60, "decay": "cosine"},
+    }
+
+    # Stage 1: pi_rej.
+    c.rejection_steering = {
+        "objective": "sft",
+        "objective_options": {},
+        "steps": 20,
+        "batch": 32,
+        "microbatches": 1,
+        "max_length": 512,
+        "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
+        "schedule": {"peak": 1.8e-4, "warmup_steps": 0, "decay": "constant"},
+        "checkpoint_every": 10,
+        "keep_checkpoints": 2,
+    }
+
+    # Stage 2: pi_rule.
+    c.boundary_optimization = {
+        "steps": 40,
+        "forget_prompts": 16,
+        "boundary_prompts": 16,
+        "samples": 8,
+        "temperature": 1.0,
+        "max_prompt_tokens": 512,
+        "max_new_tokens": 24,
+        "microbatches": 1,
+        "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
+        "schedule": {"peak": 1.5e-4, "warmup_steps": 0, "decay": "constant"},
+        "checkpoint_every": 10,
+        "keep_checkpoints": 2,
+    }
+    c.algorithm = {
+        "name": "grpo",
+        "clip_low": 0.2,
+        "clip_high": 0.3,
+        "dual_clip": 3.0,
+        "kl_coef": 1e-2,
+        "kl_estimator": "k3",
+        "advantage_scale": "group",
+        "ddof": 1,
+        "aggregate": "token_mean",
+    }
+    c.reward = {"name": "rule", "alpha": 0.5, "beta": 0.5, "tau": 0.3, "gated": True}
+
+    # Proof. benchmark: "" is the one of the data source.
+    c.evaluate = {"benchmark": "", "batch": 256}
+    return c

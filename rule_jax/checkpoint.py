@@ -1,0 +1,66 @@
+"""Checkpoints of a training stage (Orbax): asynchronous, atomic, the newest few kept.
+
+A checkpoint has two items, so that another stage can read the parameters without knowing the optimizer: "params", and
+"rest" (optimizer moments, step and random key).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from jax.sharding import Mesh
+
+from rule_jax import programs
+from rule_jax.errors import UserError
+from rule_jax.models.decoder import Model, Params
+from rule_jax.programs import TrainState
+
+
+class Checkpoints:
+    """The checkpoints of one stage, by the number of updates done. Use as a context: leaving it ends pending saves."""
+
+    def __init__(self, directory: Path, keep: int):
+        self.directory = directory
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        self.manager = ocp.CheckpointManager(directory.absolute(), options=options, item_names=("params", "rest"))
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.manager.wait_until_finished()
+        self.manager.close()
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Starts saving and returns; the state may be donated at once, Orbax has copied it to the host."""
+        rest = {"step": state.step, "opt_state": state.opt_state, "key": state.key}
+        args = ocp.args.Composite(params=ocp.args.StandardSave(state.params), rest=ocp.args.StandardSave(rest))
+        self.manager.save(step, args=args)
+
+    def restore(self, like: TrainState) -> TrainState | None:
+        """The newest state, in the shapes and shardings of `like`; None when there is none yet."""
+        step = self.manager.latest_step()
+        if step is None:
+            return None
+        rest = {"step": like.step, "opt_state": like.opt_state, "key": like.key}
+        args = ocp.args.Composite(params=ocp.args.StandardRestore(like.params), rest=ocp.args.StandardRestore(rest))
+        found = self.manager.restore(step, args=args)
+        return TrainState(params=found.params, **found.rest)
+
+
+def load_params(directory: Path, model: Model, mesh: Mesh) -> Params:
+    """The parameters of a stage's newest checkpoint, in their training shards. Raises UserError when there is none."""
+    with Checkpoints(directory, keep=1) as checkpoints:
+        step = checkpoints.manager.latest_step()
+        if step is None:
+            raise UserError(f"{directory} holds no checkpoint; run the stage that makes it first")
+        args = ocp.args.Composite(params=ocp.args.StandardRestore(abstract_params(model, mesh)))
+        return checkpoints.manager.restore(step, args=args).params
+
+
+def abstract_params(model: Model, mesh: Mesh) -> Any:
+    """Shapes, dtypes and shardings of the parameters."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    where = programs.param_shardings(model, mesh)
+    return jax.tree.map(lambda s, w: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=w), shapes, where)

@@ -1,0 +1,224 @@
+"""Rows out of JSON files, checked against a small schema; all that is wrong with them is told at once.
+
+A `.json` file holds one array of objects, a `.jsonl` (`.ndjson`) file one object a line; both are UTF-8, with a byte
+order mark or without. What spoils a whole file (absent, not UTF-8, not JSON, no array, no rows) raises at once. What
+spoils single rows is collected in `Faults` by as many readers and checks as the caller likes, and raised by `stop`.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rule_jax.errors import UserError, nearest
+
+LINES = (".jsonl", ".ndjson")
+LISTED_FAULTS = 20
+LISTED_NAMES = 40
+SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What a field of a row may hold: the words for it in a message, and whether a JSON value is such a thing."""
+
+    expected: str
+    accepts: Callable[[Any], bool]
+    required: bool = True
+
+
+class Row(NamedTuple):
+    """A row and its number from 1: the position in the array, or the line of the file."""
+
+    number: int
+    values: dict[str, Any]
+
+
+def is_string(value: Any) -> bool:
+    """A string that UTF-8 can write down: JSON can spell half a surrogate pair, which no file or tokenizer accepts."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def is_text(value: Any) -> bool:
+    """A string with something in it besides white space."""
+    return is_string(value) and bool(value.strip())
+
+
+def are_texts(value: Any) -> bool:
+    """A list, possibly empty, of strings that are not blank."""
+    return isinstance(value, list) and all(is_text(item) for item in value)
+
+
+STRING = Field("a string", is_string)
+TEXT = Field("a string that is not blank", is_text)
+TEXTS = Field("a list of strings that are not blank", are_texts)
+
+
+@dataclass(slots=True)
+class Faults:
+    """The malformed rows found so far, over any number of files."""
+
+    folders: dict[str, None] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, path: Path, number: int, name: str, found: str, expected: str) -> None:
+        """Notes a fault. name: the field, "" for the row as a whole. found: in words, as `shown` gives them."""
+        self.folders.setdefault(str(path.parent))
+        where = f"{path.name} row {number}" + (f", field {name!r}" if name else "")
+        self.lines.append(f"{where}: found {found}, expected {expected}")
+
+    def stop(self) -> None:
+        """Raises UserError if there is any fault: all are counted, the first 20 told."""
+        if not self.lines:
+            return
+        count = len(self.lines)
+        told = "; ".join(self.lines[:LISTED_FAULTS])
+        more = f"; and {count - LISTED_FAULTS} more" if count > LISTED_FAULTS else ""
+        fault = "1 malformed row" if count == 1 else f"{count} faults in the rows"
+        raise complaint(f"{fault} of {', '.join(self.folders)}: {told}{more}. Mend what is named and start again.")
+
+
+def read(path: Path, fields: Mapping[str, Field], faults: Faults, *, closed: bool) -> list[Row]:
+    """The well-formed rows of a file, in order; the malformed ones go to `faults`.
+
+    fields: what each field must hold. closed: a field that is not in `fields` is a fault too (for a user's own files,
+    where it is a misspelling); otherwise it is let pass (for benchmarks, whose rows carry more than is needed).
+    Raises UserError for a file that is absent, unreadable, of another type, not UTF-8, not JSON or without rows.
+    """
+    text = _text(path)
+    parsed = _parse_lines(path, text, faults) if path.suffix in LINES else _parse_array(path, text)
+    rows = []
+    for number, values in parsed:
+        before = len(faults.lines)
+        _check(path, number, values, fields, faults, closed)
+        if len(faults.lines) == before:
+            rows.append(Row(number, values))
+    return rows
+
+
+def folder(path: Path) -> Path:
+    """The same path, once it is known to be a folder. Raises UserError, showing what is there instead."""
+    if path.is_file():
+        raise complaint(f"{path} is a file; a folder is needed here, perhaps {path.parent}.")
+    if not path.is_dir():
+        raise _absent(path, "folder")
+    return path
+
+
+def listing(path: Path) -> str:
+    """What a folder has, in words: its names, sorted, the first 40 of them."""
+    names = _names(path)
+    more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
+    return ", ".join(names[:LISTED_NAMES]) + more if names else "nothing"
+
+
+def complaint(text: str) -> UserError:
+    """The error with that text, made one line that any terminal accepts: a name of a file may hold anything."""
+    printable = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return UserError(printable.replace("\r", "\\r").replace("\n", "\\n"))
+
+
+def shown(value: Any) -> str:
+    """A JSON value in a few words: texts and numbers cut at 60 characters, containers by what they hold."""
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return f"an object with {_some(value)}" if value else "an empty object"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+
+
+def _check(path: Path, number: int, values: Any, fields: Mapping[str, Field], faults: Faults, closed: bool) -> None:
+    if not isinstance(values, dict):
+        faults.add(path, number, "", shown(values), f"an object with {_some(fields)}")
+        return
+    for name, rule in fields.items():
+        if name in values and not rule.accepts(values[name]):
+            faults.add(path, number, name, shown(values[name]), rule.expected)
+        elif name not in values and rule.required:
+            faults.add(path, number, name, f"no such field in {shown(values)}", rule.expected)
+    for name in values if closed else ():
+        if name not in fields:
+            faults.add(path, number, name, "an unknown field", f"{_some(fields)} only.{nearest(name, fields)}")
+
+
+def _text(path: Path) -> str:
+    if path.suffix != ".json" and path.suffix not in LINES:
+        known = ", ".join((".json", *LINES))
+        raise complaint(f"{path} cannot be read: a name that ends in {known} is expected. Convert or rename it.")
+    if path.is_dir():
+        raise complaint(f"{path} is a folder; a file is needed here. It has {listing(path)}.")
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise _absent(path, "file") from None
+    except UnicodeDecodeError as error:
+        reason = f"byte {error.start} is not UTF-8 ({error.reason})"
+        raise complaint(f"{path}: {reason}. Save the file as UTF-8.") from None
+    except OSError as error:
+        raise complaint(f"{path} cannot be read: {error.strerror}. Mend that and start again.") from None
+
+
+def _parse_array(path: Path, text: str) -> list[tuple[int, Any]]:
+    if not text.strip():
+        raise _no_rows(path)
+    try:
+        value = _json(text)
+    except json.JSONDecodeError as error:
+        lines = " If it has one object a line, name it .jsonl." if error.msg == "Extra data" else ""
+        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise complaint(f"{path} is not JSON at {where}.{lines or ' Mend it there.'}") from None
+    except ValueError as error:
+        raise complaint(f"{path} is JSON that cannot be read: {error}. Mend or replace it.") from None
+    if not isinstance(value, list):
+        raise complaint(f"{path} holds {shown(value)} where an array of rows, [{{...}}, ...], is expected.")
+    if not value:
+        raise _no_rows(path)
+    return list(enumerate(value, start=1))
+
+
+def _parse_lines(path: Path, text: str, faults: Faults) -> list[tuple[int, Any]]:
+    # Not splitlines(): that also splits at U+2028 and its like, which a JSON string may hold as they are.
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    if not lines:
+        raise _no_rows(path)
+    rows = []
+    for number, line in lines:
+        try:
+            rows.append((number, _json(line)))
+        except json.JSONDecodeError as error:
+            faults.add(path, number, "", f"no JSON at column {error.colno} ({error.msg})", "one object a line")
+        except ValueError as error:
+            faults.add(path, number, "", f"JSON that cannot be read ({error})", "one object a line")
+    return rows
+
+
+def _json(text: str) -> Any:
+    """json.loads, with ValueError as its only way to fail (a number of thousands of digits is one already)."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _no_rows(path: Path) -> UserError:
+    return complaint(f"{path} is empty: it has no rows. Fill it, or name another file.")
+
+
+def _absent(path: Path, what: str) -> UserError:
+    there = next((parent for parent in path.parents if parent.is_dir()), Path())
+    missing = path.relative_to(there).parts[0] if there in path.parents else path.name
+    hint = nearest(missing, _names(there))
+    return complaint(f"There is no {what} {path}; {there} has {listing(there)}. Correct the path.{hint}")
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in path.iterdir())
+    except OSError:
+        return []
+
+
+def _some(names: Mapping[str, Any]) -> str:
+    return ", ".join(list(names)[:8]) + (", ..." if len(names) > 8 else "")

@@ -1,0 +1,74 @@
+"""Which rows make up a batch, and how token lists become arrays. Pure functions of (seed, step): no iterator to save."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rule_jax.types import Packed, Prompts
+
+
+def batch_rows(seed: int, stream: int, step: int, size: int, count: int) -> np.ndarray:
+    """int64 [size]: the rows of `count` that batch `step` consists of.
+
+    Epochs are permutations drawn from (seed, stream, epoch); batches run through them without a gap, so that each row
+    is used equally often, whatever the sizes.
+    """
+    position = np.arange(step * size, (step + 1) * size)
+    orders = {
+        epoch: np.random.default_rng([seed, stream, epoch]).permutation(count) for epoch in np.unique(position // count)
+    }
+    return np.asarray([orders[p // count][p % count] for p in position])
+
+
+def bucket(length: int, smallest: int = 16) -> int:
+    """The padded length for `length`: powers of two and one and a half times those, so that few shapes compile."""
+    size = smallest
+    while size < length:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size // 3 * 4
+    return size
+
+
+def pad_prompts(ids: Sequence[Sequence[int]], length: int) -> Prompts:
+    """Right-padded prompts [B, length]; none may be longer."""
+    tokens_BP = np.zeros((len(ids), length), np.int32)
+    for row, tokens in enumerate(ids):
+        tokens_BP[row, : len(tokens)] = tokens
+    return Prompts(tokens_BP, np.asarray([len(tokens) for tokens in ids], np.int32))
+
+
+def pack(sequences: Sequence[tuple[Sequence[int], Sequence[float]]], length: int, *, share_rows: bool) -> Packed:
+    """(tokens, loss weights) of each sequence as rows of `length`, cut at the end where longer.
+
+    share_rows: fill rows first-fit in the given order, several segments each; otherwise one row per sequence.
+    """
+    rows: list[list[tuple[Sequence[int], Sequence[float]]]] = []
+    room: list[int] = []
+    open_rows = 32  # older rows are as good as full: looking only at the newest keeps packing linear
+    for tokens, weights in sequences:
+        need = min(len(tokens), length)
+        start = max(0, len(rows) - open_rows) if share_rows else len(rows)
+        fit = next((r for r in range(start, len(rows)) if room[r] >= need), None)
+        if fit is None:
+            rows.append([])
+            room.append(length)
+            fit = len(rows) - 1
+        rows[fit].append((tokens[:length], weights[:length]))
+        room[fit] -= need
+    shape = (len(rows), length)
+    packed = Packed(*(np.zeros(shape, d) for d in (np.int32, np.int32, np.int32, np.float32)))
+    for row, members in enumerate(rows):
+        at = 0
+        for segment, (tokens, weights) in enumerate(members, start=1):
+            span = slice(at, at + len(tokens))
+            packed.tokens_BT[row, span] = tokens
+            packed.segment_BT[row, span] = segment
+            packed.position_BT[row, span] = np.arange(len(tokens))
+            packed.weight_BT[row, span] = weights
+            packed.weight_BT[row, at] = 0  # nothing in its segment predicts the first token
+            at += len(tokens)
+    return packed
+
+
+def take(packed: Packed, rows: np.ndarray) -> Packed:
+    """Some rows of a packed set."""
+    return Packed(*(x[rows] for x in packed))

@@ -1,0 +1,151 @@
+"""A user's own records: one JSON object a line (or one array, in a `.json` file), with the fields of PromptRecord.
+
+    {"prompt": "Who wrote Carrie?", "kind": "forget", "target": "Stephen King", "answers": ["Stephen King"]}
+    {"prompt": "Who wrote Dracula?", "kind": "boundary", "entity": "Bram Stoker", "answers": "Bram Stoker"}
+
+`prompt` and `kind` are needed; `target` too on forget rows. `answers` is a list, or one string. Optional refusals for
+stage 1 are rows {"prompt", "response"} of a second file. An unknown field is refused: it is a misspelt one.
+"""
+
+import json
+import os
+import random
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from rule_jax.data import _rows
+from rule_jax.text import templates
+from rule_jax.types import Kind, PromptRecord, SftExample, UnlearningData
+
+_KINDS = get_args(Kind)
+_OPTIONAL_STRING = _rows.Field("a string", _rows.is_string, required=False)
+
+
+def _is_kind(value: Any) -> bool:
+    return isinstance(value, str) and value in _KINDS
+
+
+def _is_answers(value: Any) -> bool:
+    return _rows.is_text(value) or _rows.are_texts(value)
+
+
+_RECORD = {
+    "prompt": _rows.TEXT,
+    "kind": _rows.Field(" or ".join(f'"{kind}"' for kind in _KINDS), _is_kind),
+    "target": _OPTIONAL_STRING,
+    "entity": _OPTIONAL_STRING,
+    "answers": _rows.Field("a string, or a list of strings, that are not blank", _is_answers, required=False),
+    "source": _OPTIONAL_STRING,
+}
+_REJECTION = {"prompt": _rows.TEXT, "response": _rows.TEXT, "source": _OPTIONAL_STRING}
+
+
+def load(path: str, *, seed: int, rejection_file: str) -> UnlearningData:
+    """What training needs, from a file of records and, if there is one, a file of refusals.
+
+    seed: which refusal goes with which question, where they are not given.
+    rejection_file: rows {"prompt", "response"}, a path relative to the folder of `path`; with "" every forget question
+    gets a refusal from `rule_jax.text.templates`, each template as often as the others.
+    White space around texts is removed. A record without a source gets "file:row".
+    Raises UserError for files that cannot be read, and, all at once, for malformed rows, forget rows without a target,
+    boundary rows without an answer (the reward compares with it) and rows of another kind; and for no forget row.
+    """
+    file = Path(path)
+    faults = _rows.Faults()
+    rows = _rows.read(file, _RECORD, faults, closed=True)
+    records = [_trimmed(_record(row.values), f"{file.name}:{row.number}") for row in rows]
+    for (number, _), record in zip(rows, records):
+        _check_trainable(file, number, record, faults)
+    rejection = _rejection(file.parent / rejection_file, faults) if rejection_file else ()
+    faults.stop()
+    forget = tuple(record for record in records if record.kind == "forget")
+    if not forget:
+        raise _rows.complaint(f'{file} has nothing to forget; add rows of kind "forget".')
+    return UnlearningData(
+        targets=tuple(dict.fromkeys(record.target for record in forget)),
+        rejection=rejection or _rendered(forget, seed),
+        forget=forget,
+        boundary=tuple(record for record in records if record.kind == "boundary"),
+    )
+
+
+def read(path: str | Path) -> tuple[PromptRecord, ...]:
+    """The records of a file, of any kind, just as they stand: the inverse of `write`. Raises UserError as `load`."""
+    faults = _rows.Faults()
+    rows = _rows.read(Path(path), _RECORD, faults, closed=True)
+    faults.stop()
+    return tuple(_record(row.values) for row in rows)
+
+
+def read_examples(path: str | Path) -> tuple[SftExample, ...]:
+    """The exchanges of a file of rows {"prompt", "response"}. Raises UserError as `load`."""
+    faults = _rows.Faults()
+    examples = _rejection(Path(path), faults)
+    faults.stop()
+    return examples
+
+
+def write(path: str | Path, records: Iterable[PromptRecord | SftExample]) -> None:
+    """Writes records or exchanges one a line, so that `path` is at every moment the old file or the whole new one.
+
+    The folder is made if need be. Raises UserError when the disk refuses (no space, no permission).
+    """
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with draft.open("w", encoding="utf-8", newline="\n") as file:
+                for record in records:
+                    file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        reason = f"{path} cannot be written: {error.strerror}."
+        raise _rows.complaint(f"{reason} Make room, or choose another place.") from None
+
+
+def _record(values: dict[str, Any]) -> PromptRecord:
+    answers = values.get("answers", ())
+    return PromptRecord(**{**values, "answers": (answers,) if isinstance(answers, str) else tuple(answers)})
+
+
+def _trimmed(record: PromptRecord, source: str) -> PromptRecord:
+    return replace(
+        record,
+        prompt=record.prompt.strip(),
+        target=record.target.strip(),
+        entity=record.entity.strip(),
+        answers=tuple(answer.strip() for answer in record.answers),
+        source=record.source.strip() or source,
+    )
+
+
+def _check_trainable(file: Path, number: int, record: PromptRecord, faults: _rows.Faults) -> None:
+    if record.kind == "forget" and not record.target:
+        faults.add(file, number, "target", "no target", "the entity to forget, on a forget row")
+    if record.kind == "boundary" and not record.answers:
+        faults.add(file, number, "answers", "no answer", "at least one reference answer, on a boundary row")
+    if record.kind not in ("forget", "boundary"):
+        faults.add(file, number, "kind", _rows.shown(record.kind), '"forget" or "boundary", the two that training uses')
+
+
+def _rejection(file: Path, faults: _rows.Faults) -> tuple[SftExample, ...]:
+    return tuple(
+        SftExample(row["prompt"].strip(), row["response"].strip(), row.get("source") or f"{file.name}:{number}")
+        for number, row in _rows.read(file, _REJECTION, faults, closed=True)
+    )
+
+
+def _rendered(forget: tuple[PromptRecord, ...], seed: int) -> tuple[SftExample, ...]:
+    """A refusal for each question: the templates are shuffled by the seed and dealt out round and round."""
+    dealt = random.Random(seed).sample(templates.REFUSALS, len(templates.REFUSALS))
+    return tuple(
+        SftExample(record.prompt, templates.render(dealt[row % len(dealt)], record.target), record.source)
+        for row, record in enumerate(forget)
+    )

@@ -1,0 +1,319 @@
+"""Hugging Face model directories, in and out: safetensors, config, tokenizer, chat template.
+
+Only safetensors and JSON are read; pickles are refused. Tensors stream one slice at a time from the files to the
+device shards that need them, and a directory is published by a rename, so a killed export never looks complete.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from rule_jax import plugin, programs, sharding
+from rule_jax.errors import UserError
+from rule_jax.models import decoder
+from rule_jax.models.decoder import Model, Params
+from rule_jax.models.families import Tensor
+
+SHARD_BYTES = 5_000_000_000
+CARRIED = (  # everything beside the weights that a model needs to be used as before
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+
+
+def load(path: str | Path, mesh: Mesh | None = None, dtype: Any = jnp.float32, remat: bool = False) -> tuple[Model, Params]:
+    """The model of an HF directory and its parameters, on `mesh` (default: one device), in `dtype`.
+
+    Raises UserError when a file is missing or unreadable, the architecture is not supported, or a tensor is missing,
+    unexpected or of another shape than config.json implies.
+    """
+    model = load_model(path, remat=remat)
+    mesh = mesh or jax.make_mesh(
+        (1, 1, 1), sharding.AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3, devices=jax.devices()[:1]
+    )
+    return model, load_params(path, model, mesh, dtype)
+
+
+def load_model(path: str | Path, *, remat: bool = False) -> Model:
+    """The Model that a directory's config.json describes, without its weights. Raises UserError as `load` does."""
+    return decoder.make(_family(read_config(path)).config(read_config(path)), remat=remat)
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """config.json of a model directory, checked to be of a kind that can be loaded."""
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f"model directory {path} does not exist; config.model.path must name a local HF directory")
+    hf = read_json(path / "config.json")
+    if "auto_map" in hf:
+        raise UserError(f"{path}: the model asks for remote code (auto_map), which is never run")
+    if hf.get("quantization_config"):
+        raise UserError(f"{path}: the weights are quantized; convert them to float32, float16 or bfloat16 first")
+    _family(hf)
+    return hf
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises UserError naming the file when it is missing or not one."""
+    if not path.is_file():
+        beside = ", ".join(sorted(p.name for p in path.parent.iterdir())[:12]) if path.parent.is_dir() else "nothing"
+        raise UserError(f"{path.parent} has no {path.name}; it has: {beside}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a JSON {type(content).__name__}, expected an object")
+    return content
+
+
+def eos_ids(path: str | Path) -> tuple[int, ...]:
+    """The ids that end an answer: generation_config.json's, else config.json's. Raises UserError when neither says."""
+    path = Path(path)
+    generation = read_json(path / "generation_config.json") if (path / "generation_config.json").exists() else {}
+    for source in (generation, read_json(path / "config.json")):
+        value = source.get("eos_token_id")
+        if value is not None:
+            return tuple(value) if isinstance(value, list) else (value,)
+    raise UserError(f"{path}: neither generation_config.json nor config.json states eos_token_id")
+
+
+def _family(hf: Mapping[str, Any]) -> Any:
+    kind = hf.get("model_type")
+    supported = plugin.names("models.families")
+    if kind not in supported:
+        raise UserError(f"model_type {kind!r} is not supported; supported: {', '.join(supported)}")
+    return plugin.load("models.families", kind)
+
+
+# Import
+
+
+class _Files:
+    """The tensors of a directory by name; opens each safetensors file once and reads slices on demand."""
+
+    def __init__(self, path: Path):
+        index = path / "model.safetensors.index.json"
+        if index.exists():
+            names = sorted(set(read_json(index)["weight_map"].values()))
+            absent = [name for name in names if not (path / name).is_file()]
+            if absent:
+                raise UserError(f"{index} points at files that are not there: {', '.join(absent)}")
+        else:
+            names = sorted(p.name for p in path.glob("*.safetensors"))
+        if not names:
+            pickles = sorted(p.name for p in path.glob("*.bin")) + sorted(p.name for p in path.glob("*.pt*"))
+            hint = f"; {pickles[0]} is a pickle, which is never read: save the model with safetensors" if pickles else ""
+            raise UserError(f"{path} has no .safetensors file{hint}")
+        self.path, self.where = path, {}
+        for name in names:
+            try:
+                handle = safe_open(path / name, framework="np")
+                self.where.update({key: (name, handle) for key in handle.keys()})
+            except (SafetensorError, OSError) as error:
+                raise UserError(f"{path / name} is not a readable safetensors file: {error}") from None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self.where[name][1].get_slice(name).get_shape())
+
+    def read(self, name: str, index: tuple[slice, ...]) -> np.ndarray:
+        return self.where[name][1].get_slice(name)[index]
+
+
+def check(path: str | Path) -> None:
+    """Everything about a model directory that can be known without reading its weights. Raises UserError as `load`."""
+    model, files = load_model(path), _Files(Path(path))
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    _check_tensors(files, _family(read_config(path)).tensors(model.config), shapes, model.config.layers)
+
+
+def load_params(path: str | Path, model: Model, mesh: Mesh, dtype: Any = jnp.float32) -> Params:
+    """The parameters of an HF directory, read straight into their training shards. Raises UserError as `load` does."""
+    files = _Files(Path(path))
+    tensors = _family(read_config(path)).tensors(model.config)
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    _check_tensors(files, tensors, shapes, model.config.layers)
+    where = programs.param_shardings(model, mesh)
+    params: dict[str, Any] = {}
+    for tensor in tensors:
+        shape = _at(shapes, tensor.path).shape
+
+        def part(index: tuple[slice, ...], tensor: Tensor = tensor, shape: tuple[int, ...] = shape) -> np.ndarray:
+            return _read(files, tensor, shape, index).astype(dtype)
+
+        _set(params, tensor.path, jax.make_array_from_callback(shape, _at(where, tensor.path), part))
+    return params
+
+
+def _check_tensors(files: _Files, tensors: tuple[Tensor, ...], shapes: Any, layers: int) -> None:
+    expected = {name: shape for t in tensors for name, shape in _checkpoint_shapes(t, _at(shapes, t.path).shape, layers)}
+    missing = sorted(expected.keys() - files.where.keys())
+    # A tied head is often stored again, and old checkpoints store the rope frequencies: both are redundant.
+    extra = sorted(n for n in files.where.keys() - expected.keys() if n != "lm_head.weight" and "rotary_emb" not in n)
+    if missing or extra:
+        raise UserError(
+            f"{files.path}: tensors do not match config.json; missing {len(missing)} {missing[:3]}, "
+            f"unexpected {len(extra)} {extra[:3]}"
+        )
+    for name, shape in expected.items():
+        if files.shape(name) != shape:
+            raise UserError(f"{files.path}: {name} has shape {files.shape(name)}, config.json implies {shape}")
+
+
+def _checkpoint_shapes(tensor: Tensor, ours: tuple[int, ...], layers: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    own = ours[1:] if tensor.stacked else ours
+    if tensor.inputs:
+        own = (int(np.prod(own[tensor.inputs :])), int(np.prod(own[: tensor.inputs])))
+    for layer in range(layers if tensor.stacked else 1):
+        yield tensor.name.format(layer=layer), own
+
+
+def _read(files: _Files, tensor: Tensor, shape: tuple[int, ...], index: tuple[slice, ...]) -> np.ndarray:
+    """The part `index` of one of our parameters, of full shape `shape`."""
+    spans = [range(*s.indices(n)) for s, n in zip(index, shape)]
+    if not tensor.stacked:
+        return _read_one(files, tensor.name, tensor.inputs, shape, spans)
+    parts = [
+        _read_one(files, tensor.name.format(layer=layer), tensor.inputs, shape[1:], spans[1:]) for layer in spans[0]
+    ]
+    return np.stack(parts)
+
+
+def _read_one(
+    files: _Files, name: str, inputs: int, shape: tuple[int, ...], spans: list[range]
+) -> np.ndarray:
+    if not inputs:
+        return files.read(name, tuple(slice(s.start, s.stop) for s in spans))
+    rows, columns = _flat(shape[inputs:], spans[inputs:]), _flat(shape[:inputs], spans[:inputs])
+    return files.read(name, (rows, columns)).T.reshape([len(s) for s in spans])
+
+
+def _flat(shape: tuple[int, ...], spans: list[range]) -> slice:
+    """The run of a flattened group of axes, of which only the first may be cut (no rule shards head_dim)."""
+    inner = int(np.prod(shape[1:]))
+    assert all(len(s) == n for s, n in zip(spans[1:], shape[1:])), "only the leading axis of a group is sharded"
+    return slice(spans[0].start * inner, spans[0].stop * inner)
+
+
+# Export
+
+
+def save(
+    out_dir: str | Path,
+    model: Model,
+    params: Params,
+    like: str | Path,
+    *,
+    dtype: Any = None,
+    card: str | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Writes an HF directory that plain `transformers` loads; config, tokenizer and templates are those of `like`.
+
+    dtype: default the one that like's config.json states, else float32. card: the text of README.md. The directory
+    appears whole, by a rename; one that exists is replaced. In a multi-process run every process calls it and the
+    first one writes.
+    """
+    out, like = Path(out_dir), Path(like)
+    hf = read_config(like)
+    name = np.dtype(dtype).name if dtype is not None else str(hf.get("dtype") or hf.get("torch_dtype") or "float32")
+    writer = jax.process_index() == 0
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent)) if writer else Path()
+    try:
+        _write_tensors(staging, model, params, _family(hf).tensors(model.config), name, shard_bytes, writer)
+        if writer:
+            for carried in CARRIED:
+                if (like / carried).is_file():
+                    shutil.copyfile(like / carried, staging / carried)
+            hf.pop("torch_dtype", None)
+            (staging / "config.json").write_text(json.dumps({**hf, "dtype": name}, indent=2) + "\n", encoding="utf-8")
+            if card is not None:
+                (staging / "README.md").write_text(card, encoding="utf-8")
+            publish(staging, out)
+    finally:
+        if writer:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def publish(staging: Path, out: Path) -> None:
+    """Puts a finished directory in its place by renames; what was there is removed only afterwards."""
+    os.chmod(staging, 0o755)  # mkdtemp made it private while it was unfinished
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        os.replace(out, old)
+    os.replace(staging, out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_tensors(
+    staging: Path, model: Model, params: Params, tensors: tuple[Tensor, ...], dtype: str, limit: int, writer: bool
+) -> None:
+    shards: list[dict[str, np.ndarray]] = [{}]
+    weight_map: dict[str, int] = {}
+    files: list[Path] = []
+    size = total = 0
+
+    def flush() -> None:
+        files.append(staging / f"part-{len(files)}")
+        save_file(shards[-1], files[-1], metadata={"format": "pt"})
+        shards[-1].clear()
+
+    for tensor, layer in [(t, i) for t in tensors for i in (range(model.config.layers) if t.stacked else (None,))]:
+        leaf = _at(params, tensor.path)
+        value = sharding.whole(leaf if layer is None else leaf[layer]).astype(jnp.dtype(dtype))
+        if tensor.inputs:
+            rows = int(np.prod(value.shape[: tensor.inputs]))
+            value = value.reshape(rows, -1).T
+        if not writer:
+            continue
+        if shards[-1] and size + value.nbytes > limit:
+            flush()
+            size = 0
+        name = tensor.name.format(layer=layer)
+        shards[-1][name] = np.ascontiguousarray(value)
+        weight_map[name] = len(files)
+        size, total = size + value.nbytes, total + value.nbytes
+    if not writer:
+        return
+    flush()
+    if len(files) == 1:
+        files[0].rename(staging / "model.safetensors")
+        return
+    final = [f"model-{i + 1:05d}-of-{len(files):05d}.safetensors" for i in range(len(files))]
+    for file, name in zip(files, final):
+        file.rename(staging / name)
+    index = {"metadata": {"total_size": total}, "weight_map": {k: final[v] for k, v in sorted(weight_map.items())}}
+    (staging / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def _at(tree: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[path[-1]] = value

@@ -1,0 +1,211 @@
+"""The stack: a pure function over parameters stacked [L, ...]. `make(config)` is a Model, a tuple of such functions.
+
+Training, scoring and prefill scan over the layers; decoding unrolls them, because a stacked cache in a scan's carry is
+copied once per layer. Parameters: {"ends": {...}, "layers": {... stacked [L, ...]}}, float32 unless the caller casts;
+activations take the parameters' dtype.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Callable, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from rule_jax.models.layers import Attend, Block, DecoderConfig, Ends
+from rule_jax.ops import rope
+from rule_jax.ops.attention import attention, shared_prefix_attention
+from rule_jax.ops.logprobs import project
+from rule_jax.ops.masked import length_mask
+from rule_jax.ops.shapes import check
+from rule_jax.types import Packed, Prompts
+
+Params = Mapping[str, Any]
+
+
+class Cache(NamedTuple):
+    """Keys and values while decoding, one entry per layer.
+
+    prefix: [B, P, K, C] pairs of the prompts, shared by a prompt's samples. suffix: [B, G, R, K, C] pairs.
+    """
+
+    prefix: tuple[tuple[jax.Array, jax.Array], ...]
+    suffix: tuple[tuple[jax.Array, jax.Array], ...]
+
+
+class Model(NamedTuple):
+    """A decoder as pure functions of its parameters.
+
+    init(key) -> params; axes: a tree like params whose leaves are tuples of logical axis names.
+    logits(params, tokens_BT, mask_BT=None) -> [B, T, V] float32: causal, pads at either side told by the mask.
+    packed_hidden(params, packed) -> [B, T, D]: several segments per row, none seeing another.
+    response_hidden(params, prompts, response_BGR) -> [B, G, R, D]: the states that predict each response token.
+    prefill(params, prompts, samples, size) -> ([B, D] last state, Cache with room for `size` suffix tokens).
+    decode(params, tokens_BG, index, prompts, cache) -> ([B, G, D], Cache): feeds response token number `index`.
+    head(params) -> [V, D], to be used with ops.logprobs.
+    """
+
+    config: DecoderConfig
+    axes: Any
+    init: Callable[[jax.Array], Params]
+    logits: Callable[..., jax.Array]
+    packed_hidden: Callable[[Params, Packed], jax.Array]
+    response_hidden: Callable[[Params, Prompts, jax.Array], jax.Array]
+    prefill: Callable[[Params, Prompts, int, int], tuple[jax.Array, Cache]]
+    decode: Callable[[Params, jax.Array, jax.Array, Prompts, Cache], tuple[jax.Array, Cache]]
+    head: Callable[[Params], jax.Array]
+
+
+def make(config: DecoderConfig, *, remat: bool = False) -> Model:
+    """The Model of a configuration. remat: recompute each block in the backward pass instead of keeping its insides."""
+    block, ends = Block(config), Ends(config)
+    frequencies = rope.inverse_frequencies(
+        config.head_dim, config.rope_theta, dict(config.rope_scaling) if config.rope_scaling else None
+    )
+
+    def boxed(key: jax.Array) -> dict[str, Any]:
+        key_ends, key_layers = jax.random.split(key)
+        token = jnp.zeros((1, 1), jnp.int32)
+        x = jnp.zeros((1, 1, config.width))
+        angles = rope.rotation(token, frequencies)
+
+        def one(key: jax.Array) -> Any:
+            return block.init(key, x, angles, lambda q, k, v: q)["params"]
+
+        layers = jax.vmap(one)(jax.random.split(key_layers, config.layers))
+        return {"ends": ends.init(key_ends, token)["params"], "layers": layers}
+
+    def init(key: jax.Array) -> Params:
+        return nn.meta.unbox(boxed(key))
+
+    def stack(params: Params, x_BND: jax.Array, position_BN: jax.Array, attend: Attend) -> tuple[jax.Array, Any]:
+        """All blocks over x, then the final norm. Returns it and the keys and values, stacked [L, B, N, K, C]."""
+        angles = rope.rotation(position_BN, frequencies)
+
+        def body(x: jax.Array, layer: Params) -> tuple[jax.Array, Any]:
+            return block.apply({"params": layer}, x, angles, attend)  # type: ignore[return-value]
+
+        x_BND, kv = jax.lax.scan(jax.checkpoint(body) if remat else body, x_BND, params["layers"])
+        return norm(params, x_BND), kv
+
+    def embed(params: Params, tokens_BN: jax.Array) -> jax.Array:
+        return ends.apply({"params": params["ends"]}, tokens_BN, method="embed")  # type: ignore[return-value]
+
+    def norm(params: Params, x_BND: jax.Array) -> jax.Array:
+        return ends.apply({"params": params["ends"]}, x_BND, method="norm")  # type: ignore[return-value]
+
+    def head(params: Params) -> jax.Array:
+        return ends.apply({"params": params["ends"]}, method="head_VD")  # type: ignore[return-value]
+
+    def logits(params: Params, tokens_BT: jax.Array, mask_BT: jax.Array | None = None) -> jax.Array:
+        mask_BT = jnp.ones(tokens_BT.shape, bool) if mask_BT is None else mask_BT.astype(bool)
+        check(tokens_BT=tokens_BT, mask_BT=mask_BT)
+        position_BT = jnp.maximum(jnp.cumsum(mask_BT, axis=1) - 1, 0)
+        hidden, _ = stack(
+            params,
+            embed(params, tokens_BT),
+            position_BT,
+            lambda q, k, v: attention(q, k, v, _causal(tokens_BT.shape[1]) & mask_BT[:, None, :]),
+        )
+        return project(hidden, head(params))
+
+    def packed_hidden(params: Params, packed: Packed) -> jax.Array:
+        tokens_BT, segment_BT = packed.tokens_BT, packed.segment_BT
+        check(tokens_BT=tokens_BT, segment_BT=segment_BT, position_BT=packed.position_BT)
+        mask_BTT = _causal(tokens_BT.shape[1]) & (segment_BT[:, :, None] == segment_BT[:, None, :])
+        x = embed(params, tokens_BT)
+        return stack(params, x, packed.position_BT, lambda q, k, v: attention(q, k, v, mask_BTT))[0]
+
+    def response_hidden(params: Params, prompts: Prompts, response_BGR: jax.Array) -> jax.Array:
+        check(tokens_BP=prompts.tokens_BP, length_B=prompts.length_B, response_BGR=response_BGR)
+        B, P = prompts.tokens_BP.shape
+        G, fed = response_BGR.shape[1], response_BGR.shape[2] - 1  # the last token predicts nothing that is asked for
+        prompt_mask_BP = length_mask(prompts.length_B, P)
+        prompt_mask_BPP = _causal(P) & prompt_mask_BP[:, None, :]
+        tokens_BN = jnp.concatenate([prompts.tokens_BP, response_BGR[..., :fed].reshape(B, G * fed)], axis=1)
+        own_BN = jnp.tile(prompts.length_B[:, None] + jnp.arange(fed)[None], (1, G))
+        position_BN = jnp.concatenate([jnp.broadcast_to(jnp.arange(P), (B, P)), own_BN], axis=1)
+
+        def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+            def samples(x: jax.Array) -> jax.Array:
+                return x[:, P:].reshape(B, G, fed, *x.shape[2:])
+
+            of_prompt = attention(q[:, :P], k[:, :P], v[:, :P], prompt_mask_BPP)
+            of_samples = shared_prefix_attention(
+                samples(q), (k[:, :P], v[:, :P]), prompt_mask_BP, (samples(k), samples(v)), _causal(fed)[0]
+            )
+            return jnp.concatenate([of_prompt, of_samples.reshape(B, G * fed, *q.shape[2:])], axis=1)
+
+        hidden_BND, _ = stack(params, embed(params, tokens_BN), position_BN, attend)
+        last_BD = _last(hidden_BND, prompts.length_B)
+        first_BG1D = jnp.broadcast_to(last_BD[:, None, None], (B, G, 1, last_BD.shape[-1]))
+        return jnp.concatenate([first_BG1D, hidden_BND[:, P:].reshape(B, G, fed, -1)], axis=2)
+
+    def prefill(params: Params, prompts: Prompts, samples: int, size: int) -> tuple[jax.Array, Cache]:
+        check(tokens_BP=prompts.tokens_BP, length_B=prompts.length_B)
+        B, P = prompts.tokens_BP.shape
+        mask_BPP = _causal(P) & length_mask(prompts.length_B, P)[:, None, :]
+        position_BP = jnp.broadcast_to(jnp.arange(P), (B, P))
+        x = embed(params, prompts.tokens_BP)
+        hidden, (k, v) = stack(params, x, position_BP, lambda q, k, v: attention(q, k, v, mask_BPP))
+        shape = (B, samples, size, config.kv_heads, config.head_dim)
+        empty = tuple((jnp.zeros(shape, k.dtype), jnp.zeros(shape, v.dtype)) for _ in range(config.layers))
+        return _last(hidden, prompts.length_B), Cache(prefix=tuple(zip(k, v)), suffix=empty)
+
+    def decode(
+        params: Params, tokens_BG: jax.Array, index: jax.Array, prompts: Prompts, cache: Cache
+    ) -> tuple[jax.Array, Cache]:
+        B, G = tokens_BG.shape
+        prefix_mask_BP = length_mask(prompts.length_B, prompts.tokens_BP.shape[1])
+        suffix_mask_1S = jnp.arange(cache.suffix[0][0].shape[2])[None] <= index
+        angles = rope.rotation(jnp.broadcast_to(prompts.length_B[:, None] + index, (B, G)), frequencies)
+        x_BGD = embed(params, tokens_BG)
+        suffix = list(cache.suffix)
+        for layer in range(config.layers):
+            past_k, past_v = suffix[layer]
+
+            def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+                suffix[layer] = (_write(past_k, k, index), _write(past_v, v, index))
+                return shared_prefix_attention(
+                    q[:, :, None], cache.prefix[layer], prefix_mask_BP, suffix[layer], suffix_mask_1S
+                )[:, :, 0]
+
+            weights = jax.tree.map(lambda w: w[layer], params["layers"])
+            x_BGD, _ = block.apply({"params": weights}, x_BGD, angles, attend)
+        return norm(params, x_BGD), cache._replace(suffix=tuple(suffix))
+
+    return Model(
+        config=config,
+        axes=_logical_axes(jax.eval_shape(boxed, jax.random.key(0))),
+        init=init,
+        logits=logits,
+        packed_hidden=packed_hidden,
+        response_hidden=response_hidden,
+        prefill=prefill,
+        decode=decode,
+        head=head,
+    )
+
+
+def _causal(size: int) -> jax.Array:
+    """bool [1, size, size]: position t sees s <= t."""
+    return jnp.tri(size, dtype=bool)[None]
+
+
+def _last(hidden_BPD: jax.Array, length_B: jax.Array) -> jax.Array:
+    """The state of the last valid token of each row, [B, D]."""
+    return jnp.take_along_axis(hidden_BPD, (length_B - 1)[:, None, None], axis=1)[:, 0]
+
+
+def _write(cache_BGRKC: jax.Array, new_BGKC: jax.Array, index: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_update_slice_in_dim(cache_BGRKC, new_BGKC[:, :, None], index, axis=2)
+
+
+def _logical_axes(boxed: Mapping[str, Any]) -> Any:
+    """Per leaf, the names declared beside it; the stacked axis of the layers is called "layers"."""
+
+    def named(tree: Any, prefix: tuple[str, ...]) -> Any:
+        is_box = lambda x: isinstance(x, nn.Partitioned)  # noqa: E731
+        return jax.tree.map(lambda box: prefix + tuple(box.names), tree, is_leaf=is_box)
+
+    return {"ends": named(boxed["ends"], ()), "layers": named(boxed["layers"], ("layers",))}

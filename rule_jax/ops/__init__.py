@@ -1,0 +1,1 @@
+"""The mathematics: arrays in, arrays out. Imports jax and nothing of the project but this room."""

@@ -1,0 +1,51 @@
+"""Log-probabilities of given tokens without the [tokens, vocabulary] array of the whole batch."""
+
+import jax
+import jax.numpy as jnp
+
+from rule_jax.ops.shapes import check
+
+
+def log_softmax(logits: jax.Array, temperature: jax.Array | float) -> jax.Array:
+    """log softmax(logits / temperature) over the last axis, in float32. temperature > 0."""
+    return jax.nn.log_softmax(logits.astype(jnp.float32) / temperature, axis=-1)
+
+
+def project(hidden: jax.Array, head_VD: jax.Array) -> jax.Array:
+    """Logits [..., V] of hidden states [..., D], accumulated and returned in float32."""
+    return jnp.einsum("...d,vd->...v", hidden, head_VD, preferred_element_type=jnp.float32)
+
+
+def token_logprobs(
+    hidden_BND: jax.Array,
+    head_VD: jax.Array,
+    tokens_BN: jax.Array,
+    *,
+    temperature: jax.Array | float = 1.0,
+    chunk: int | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Log-probability of each token under softmax(hidden @ head.T / temperature), and that distribution's entropy.
+
+    With `chunk`, at most B * chunk rows of logits exist at a time, forward and backward: chunks of the N axis are
+    scanned and each recomputes its logits for the gradient. The B axis, which may be sharded, is never cut.
+    Returns (logprobs_BN, entropy_BN) in nats, float32.
+    """
+    check(hidden_BND=hidden_BND, head_VD=head_VD, tokens_BN=tokens_BN)
+
+    def of_chunk(hidden_BND: jax.Array, tokens_BN: jax.Array) -> tuple[jax.Array, jax.Array]:
+        logp_BNV = log_softmax(project(hidden_BND, head_VD), temperature)
+        chosen_BN = jnp.take_along_axis(logp_BNV, tokens_BN[..., None], axis=-1)[..., 0]
+        return chosen_BN, -jnp.sum(jnp.exp(logp_BNV) * logp_BNV, axis=-1)
+
+    B, N = tokens_BN.shape
+    if chunk is None or chunk >= N:
+        return of_chunk(hidden_BND, tokens_BN)
+    count = -(-N // chunk)
+    pad = count * chunk - N
+    hidden = jnp.pad(hidden_BND, ((0, 0), (0, pad), (0, 0))).reshape(B, count, chunk, -1)
+    tokens = jnp.pad(tokens_BN, ((0, 0), (0, pad))).reshape(B, count, chunk)
+    body = jax.checkpoint(of_chunk)
+    _, (logp, entropy) = jax.lax.scan(
+        lambda carry, x: (carry, body(*x)), None, (hidden.swapaxes(0, 1), tokens.swapaxes(0, 1))
+    )
+    return tuple(x.swapaxes(0, 1).reshape(B, -1)[:, :N] for x in (logp, entropy))

@@ -1,0 +1,49 @@
+"""The two-branch verifiable reward of RULE, https://arxiv.org/abs/2506.07171 section 3.2.
+
+    forget:    r = alpha [y is a refusal]     + (1 - alpha) [y names the target]
+    boundary:  r = beta  [y is not a refusal] + (1 - beta)  [ROUGE-L recall(y, reference) > tau]
+
+Gated, as the released code has it, the second half counts only where the first is earned: naming the target while
+answering is no half success. The paper prints the ungated sum; `gated=False` gives it.
+"""
+
+from collections.abc import Sequence
+
+from rule_jax.errors import UserError
+from rule_jax.text.names import names_target
+from rule_jax.text.overlap import rouge_l_recall
+from rule_jax.text.refusal import is_refusal
+from rule_jax.types import PromptRecord, Reward, Score
+
+
+def make(*, alpha: float, beta: float, tau: float, gated: bool) -> Reward:
+    """The reward with its weights; alpha, beta and tau lie in [0, 1], or a UserError says which does not.
+
+    Parts of a Score, each 0 or 1 before weighting and gating: "refusal" on both branches, "names_target" on forget
+    records, "non_refusal" and "overlap" on boundary records. An empty answer is neither a refusal nor an answer: it earns
+    nothing.
+    """
+    for name, value in (("alpha", alpha), ("beta", beta), ("tau", tau)):
+        if not 0 <= value <= 1:
+            raise UserError(f"reward.{name}={value}: it must lie between 0 and 1")
+
+    def forget(record: PromptRecord, text: str) -> Score:
+        refusal = is_refusal(text)
+        named = names_target(text, record.target)
+        total = alpha * refusal + (1 - alpha) * (named and (refusal or not gated))
+        return Score(total, {"refusal": float(refusal), "names_target": float(named)})
+
+    def boundary(record: PromptRecord, text: str) -> Score:
+        refusal = is_refusal(text)
+        answered = bool(text.strip()) and not refusal
+        overlap = rouge_l_recall(text, record.answers) > tau
+        total = beta * answered + (1 - beta) * (overlap and (answered or not gated))
+        return Score(
+            total, {"refusal": float(refusal), "non_refusal": float(answered), "overlap": float(overlap)}
+        )
+
+    def reward(records: Sequence[PromptRecord], texts: Sequence[str]) -> list[Score]:
+        branch = {"forget": forget, "boundary": boundary, "retain": boundary}
+        return [branch[record.kind](record, text) for record, text in zip(records, texts, strict=True)]
+
+    return reward

@@ -1,0 +1,106 @@
+"""The loops: each stage holds its state, does its I/O and leaves its result under the workdir. One file each.
+
+Every file that can be named in config.stages has `check(run)`, which raises UserError for whatever can be known to be
+wrong before work starts, and `run(run)`. A stage that has finished is not run again.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from rule_jax import hf, sharding
+from rule_jax.data import jsonl
+from rule_jax.errors import UserError
+from rule_jax.models.decoder import Model
+from rule_jax.text import chat
+from rule_jax.types import PromptRecord
+
+TRAINING = ("rejection_steering", "boundary_optimization")  # stages that leave checkpoints of a model
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its resolved config, where it writes, where things that outlive it are kept, and its devices."""
+
+    config: ConfigDict
+    workdir: Path
+    cache_dir: Path
+    mesh: Mesh
+
+    @property
+    def log_file(self) -> Path:
+        return self.workdir / "logs" / "metrics.jsonl"
+
+    @property
+    def compute_dtype(self) -> Any:
+        """config.model.compute_dtype; "auto" is bfloat16 on accelerators and float32 on a CPU."""
+        name = self.config.model.compute_dtype
+        if name == "auto":
+            name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+        if name not in ("float32", "bfloat16"):
+            raise UserError(f"config.model.compute_dtype={name!r}: it must be auto, float32 or bfloat16")
+        return jnp.dtype(name)
+
+    @property
+    def logit_chunk(self) -> int | None:
+        """config.model.logit_chunk, where 0 means that all logits of a microbatch may exist at once."""
+        return self.config.model.logit_chunk or None
+
+    def checkpoints(self, stage: str) -> Path:
+        return self.workdir / stage / "checkpoints"
+
+    def data_file(self, name: str) -> Path:
+        return self.workdir / "data" / f"{name}.jsonl"
+
+    def records(self, name: str) -> tuple[PromptRecord, ...]:
+        """Records that prepare_data wrote: "forget" or "boundary"; the boundary may be empty."""
+        file = self.data_file(name)
+        return jsonl.read(file) if file.stat().st_size else ()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is to forget, as its directory describes it: architecture, tokenizer and the ids that end a turn."""
+
+    path: Path
+    model: Model
+    tokenizer: Any
+    eos_ids: tuple[int, ...]
+
+
+def load_subject(run: Run, path: Path) -> Subject:
+    """Everything about a model directory but its weights. Raises UserError naming what it lacks."""
+    settings = run.config.model
+    return Subject(
+        path=path,
+        model=hf.load_model(path, remat=settings.remat),
+        tokenizer=chat.load_tokenizer(path, settings.chat_template),
+        eos_ids=hf.eos_ids(path),
+    )
+
+
+def subject(run: Run) -> Subject:
+    """The model that prepare_data settled on."""
+    return load_subject(run, Path(hf.read_json(run.workdir / "data" / "model.json")["path"]))
+
+
+def check_divides(run: Run, what: str, rows: int, microbatches: int = 1) -> None:
+    """Raises UserError unless `rows` can be cut into microbatches and spread over the mesh."""
+    ways = sharding.row_shards(run.mesh)
+    if rows < 1 or rows % (ways * microbatches):
+        raise UserError(
+            f"{what}={rows} must be a positive multiple of {ways * microbatches}: {microbatches} microbatches times "
+            f"{ways} ways of the mesh's data and fsdp axes"
+        )
+
+
+def check_positive(section: str, settings: ConfigDict, *names: str) -> None:
+    """Raises UserError naming the first of the settings that is not above 0."""
+    for name in names:
+        if settings[name] <= 0:
+            raise UserError(f"config.{section}.{name}={settings[name]}: it must be positive")

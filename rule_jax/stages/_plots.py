@@ -1,0 +1,291 @@
+"""The figures of the report, as inline SVG.
+
+Every function returns one `<svg>` element as text: vectors only, text kept as text, ids prefixed with the figure's
+name (so that many fit on one page), a `<title>` and a `<desc>` that say in words what the lines show, and no date, so
+that equal data give equal bytes. Ink and series colours are CSS variables with their print value as fallback: the page
+may re-colour them for a dark screen. Series differ in dash or marker as well as in colour (after Okabe and Ito).
+"""
+
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, Literal, NamedTuple
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
+
+Scale = Literal["percent", "unit", "free"]
+Series = Mapping[str, Sequence[tuple[float, float]]]
+
+INK, MUTED, GRID = "#1b2430", "#596474", "#dde2e8"
+SERIES = ("#6b7686", "#b86e00", "#0068a8", "#00805c", "#b0508a", "#7a5cc2")
+# The fates of an answer keep their colours on a dark screen, and differ in grey print too.
+REFUSED, LEAKED, OTHER, DARK = "#0f4f82", "#e07b1a", "#d3d9df", "#1b2431"
+_THEME = {INK: "--ink", MUTED: "--muted", GRID: "--grid"} | {c: f"--s{i}" for i, c in enumerate(SERIES)}
+_DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.6, 1.2, 1.6)))
+_MARKERS = "soD^vP"
+_MAX_POINTS = 300
+
+_RC: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+}
+
+
+class Point(NamedTuple):
+    """One model in a plane: (value, low, high) along either axis, all in [0, 1]."""
+
+    label: str
+    x: tuple[float, float, float]
+    y: tuple[float, float, float]
+
+
+class Panel(NamedTuple):
+    """One small multiple of the training curves. keys: logged scalar -> its name in the legend."""
+
+    name: str
+    caption: str
+    ylabel: str
+    scale: Scale
+    keys: Mapping[str, str]
+
+
+# Order is the order on the page. A panel appears when the log holds at least one of its keys.
+PANELS = (
+    Panel("reward", "Reward", "mean reward", "unit", {"reward/forget": "forget", "reward/boundary": "boundary"}),
+    Panel(
+        "refusals",
+        "Refusals among the samples",
+        "refused",
+        "percent",
+        {"refusal_rate/forget": "forget", "refusal_rate/boundary": "boundary"},
+    ),
+    Panel(
+        "parts",
+        "Parts of the reward",
+        "mean part",
+        "unit",
+        {
+            "reward/forget/refusal": "refuses",
+            "reward/forget/names_target": "names target",
+            "reward/boundary/non_refusal": "answers",
+            "reward/boundary/overlap": "overlap",
+        },
+    ),
+    Panel("zero", "Groups without a signal", "zero-variance groups", "percent", {"zero_variance_groups": "groups"}),
+    Panel("kl", "Distance to the reference model", "KL (nats per token)", "free", {"kl": "KL"}),
+    Panel("entropy", "Entropy of the sampler", "nats per token", "free", {"entropy": "entropy"}),
+    Panel("loss", "Loss", "loss", "free", {"loss": "loss"}),
+    Panel("grad", "Gradient norm", "before clipping", "free", {"grad_norm": "gradient norm"}),
+    Panel("length", "Length of the responses", "tokens", "free", {"response_length/mean": "mean"}),
+    Panel("truncated", "Responses cut at the limit", "cut", "percent", {"truncated": "cut"}),
+    Panel("lr", "Learning rate", "learning rate", "free", {"lr": "learning rate"}),
+    Panel(
+        "time",
+        "Time of a step",
+        "seconds",
+        "free",
+        {"time/rollout_s": "rollout", "time/reward_s": "reward", "time/update_s": "update"},
+    ),
+    Panel("speed", "Throughput", "tokens per second", "free", {"tokens_per_s": "tokens"}),
+)
+
+
+def training_panels(stage: str, records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The small multiples of one stage: [{"caption", "svg"}], only those for which something was logged.
+
+    records: the stage's lines of logs/metrics.jsonl, by step. A value that is absent or not finite leaves a gap.
+    """
+    panels = []
+    for panel in PANELS:
+        series: dict[str, list[tuple[float, float]]] = {}
+        for key, label in panel.keys.items():
+            points = [(float(r["step"]), float(r[key])) for r in records if _is_number(r.get(key))]
+            if points:
+                series[label] = points
+        if series:
+            svg = lines(f"{stage}-{panel.name}", f"{panel.caption} by step", panel.ylabel, series, panel.scale)
+            panels.append({"caption": panel.caption, "svg": svg})
+    return panels
+
+
+def lines(name: str, title: str, ylabel: str, series: Series, scale: Scale = "free") -> str:
+    """Lines over training steps. More than 300 points of a series are shown as means of equal runs of steps.
+
+    name: unique on the page. series: legend label -> [(step, value)]. scale: the y axis is in per cent of [0, 1],
+    plain [0, 1], or free.
+    """
+    with rc_context({**_RC, "svg.hashsalt": name}):
+        figure, axes = _axes(4.1, 2.55)
+        for i, (label, points) in enumerate(series.items()):
+            x, y = zip(*_thinned(points))
+            colour = SERIES[(2, 1, 3, 4)[i % 4]]
+            marker = "o" if len(x) == 1 else None
+            axes.plot(x, y, label=label, color=colour, linestyle=_DASHES[i % 4], linewidth=1.5, marker=marker)
+        axes.set_xlabel("step")
+        axes.set_ylabel(ylabel)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
+        if scale != "free":
+            axes.set_ylim(-0.03, 1.03)
+        if scale == "percent":
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        if len(series) > 1:
+            axes.legend(
+                loc="lower left",
+                bbox_to_anchor=(-0.02, 1.0),
+                ncols=2 if len(series) > 3 else 3,
+                fontsize=8.5,
+                borderpad=0.2,
+            )
+        ends = "; ".join(
+            f"{label}: {points[0][1]:.4g} at step {points[0][0]:g}, {points[-1][1]:.4g} at step {points[-1][0]:g}"
+            for label, points in series.items()
+        )
+        return _svg(figure, name, title, ends)
+
+
+def forget_retain(name: str, points: Sequence[Point], xlabel: str, ylabel: str, *, ideal_right: bool) -> str:
+    """One labelled point a model, with its 95% interval along both axes; the ideal corner is marked.
+
+    ideal_right: the best value of x is 1 (refusals); otherwise it is 0 (leaks). The best y is always 1.
+    """
+    with rc_context({**_RC, "svg.hashsalt": name}):
+        figure, axes = _axes(4.8, 3.5)
+        axes.set_xlim(-0.04, 1.04)
+        axes.set_ylim(-0.04, 1.09)
+        ideal = 1.0 if ideal_right else 0.0
+        axes.plot(
+            [ideal], [1.0], marker="o", markersize=17, markerfacecolor="none", color=MUTED, linewidth=0, alpha=0.7
+        )
+        side = "right" if ideal_right else "left"
+        axes.annotate("ideal", (ideal, 1.0), (0, 11), textcoords="offset points", ha=side, color=MUTED, fontsize=8.5)
+        for i, point in enumerate(points):
+            (x, x_low, x_high), (y, y_low, y_high) = point.x, point.y
+            colour = SERIES[i % len(SERIES)]
+            axes.plot([x_low, x_high], [y, y], color=colour, linewidth=1)
+            axes.plot([x, x], [y_low, y_high], color=colour, linewidth=1)
+            axes.plot([x], [y], marker=_MARKERS[i % len(_MARKERS)], markersize=7, color=colour, linewidth=0)
+        for point, label_y in _label_heights(points):
+            x, y = point.x[0], point.y[0]
+            left = x > 0.5
+            axes.annotate(
+                point.label,
+                (x, y),
+                (x + (-0.05 if left else 0.05), label_y),
+                ha="right" if left else "left",
+                va="center",
+                arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkB": 5, "shrinkA": 0},
+            )
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axis.set_major_locator(MultipleLocator(0.2))
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        words = "; ".join(f"{p.label}: {p.x[0]:.1%} {xlabel}, {p.y[0]:.1%} {ylabel}" for p in points)
+        return _svg(figure, name, f"{ylabel} against {xlabel}", words)
+
+
+def confusion_bars(name: str, title: str, rows: Mapping[str, Mapping[str, int]]) -> str:
+    """Stacked bars, one a model, of what became of each forget answer: refused, leaked, other.
+
+    rows: model label -> {"refused", "leaked", "other", "n"} counts with n > 0; the first is drawn on top.
+    """
+    parts = (("refused", REFUSED, "white"), ("leaked", LEAKED, DARK), ("other", OTHER, DARK))
+    with rc_context({**_RC, "svg.hashsalt": name, "axes.grid": False, "axes.spines.left": False}):
+        figure, axes = _axes(4.8, 0.95 + 0.36 * len(rows))
+        for i, counts in enumerate(rows.values()):
+            left = 0.0
+            for part, colour, ink in parts:
+                share = counts[part] / counts["n"]
+                label = part if i == 0 else None
+                axes.barh(i, share, left=left, height=0.66, color=colour, label=label, edgecolor="white", linewidth=0.8)
+                if share >= 0.09:
+                    middle = left + share / 2
+                    axes.text(middle, i, f"{share:.0%}", ha="center", va="center", color=ink, fontsize=8.5)
+                left += share
+        axes.set_yticks(range(len(rows)), list(rows), color=INK)
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_xlabel("share of answers")
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, fontsize=8.5, borderpad=0.2, handlelength=1)
+        words = "; ".join(
+            f"{model}: " + ", ".join(f"{counts[part]} {part}" for part, _, _ in parts) + f" of {counts['n']}"
+            for model, counts in rows.items()
+        )
+        return _svg(figure, name, title, words)
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of its own (no pyplot, no global state) with one axes that fills it. Sizes are inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure, name: str, title: str, description: str) -> str:
+    """The figure as one accessible `<svg>` element for use inside HTML; must run inside the figure's rc_context."""
+    buffer = io.StringIO()
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=nothing)
+    raw = buffer.getvalue()
+    opening = re.search(r"<svg[^>]*?viewBox=\"([^\"]+)\"[^>]*>", raw, re.DOTALL)
+    assert opening is not None, "matplotlib wrote an SVG without a viewBox"
+    body = raw[opening.end() :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'xlink:href="#', f'href="#{name}-', body).replace("url(#", f"url(#{name}-")
+    for colour, variable in _THEME.items():
+        body = body.replace(colour, f"var({variable}, {colour})")
+    head = (
+        f'<svg role="img" viewBox="{opening.group(1)}" aria-labelledby="{name}-title {name}-desc">'
+        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(description)}</desc>'
+    )
+    return head + body.strip()
+
+
+def _label_heights(points: Sequence[Point]) -> list[tuple[Point, float]]:
+    """Heights for the labels, at least 0.075 apart within each half of the plane, highest point first."""
+    placed = []
+    for half in (False, True):
+        floor = math.inf
+        for point in sorted((p for p in points if (p.x[0] > 0.5) is half), key=lambda p: -p.y[0]):
+            floor = min(point.y[0] - 0.035, floor - 0.075)
+            placed.append((point, floor))
+    return placed
+
+
+def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most 300 points: means over equal runs of neighbours."""
+    run = -(-len(points) // _MAX_POINTS)
+    if run <= 1:
+        return list(points)
+    groups = [points[i : i + run] for i in range(0, len(points), run)]
+    return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,170 @@
+"""What the report reads: the files of a workdir, checked and joined, without a word of judgement or HTML.
+
+Reads from the workdir
+    config.json                          the resolved configuration
+    logs/metrics.jsonl                   a line per training step: {"stage", "step", scalar: value, ...}
+    evaluate/<model>/metrics.json        {task: {metric: value | null, "n": int, "per_target": {target: {...}}}}
+    evaluate/<model>/generations.jsonl   {"task", "kind", "prompt", "target", "entity", "answers", "text", "judged"}
+    time.json                            {"peak_rss_bytes": int, "time_s": {stage: seconds}}
+
+Schema 1 of report/metrics.json
+    schema           1
+    seed             the run's seed
+    config           config.json, whole (a value that is not finite is null)
+    stages           {model: {task: {metric: value | null, "n": int, "per_target"?: {target: {metric: value | null}}}}},
+                     "base" first, then the models in the order of config["stages"], then any others by name
+    confusion        {model: {forget task: {"refused", "leaked", "other", "n"}}}: counts of answers. An answer that
+                     leaks is "leaked" even when it also refuses; answers without both judgements are not counted
+    time_s           {stage: seconds}
+    peak_rss_bytes   the largest resident memory of the process
+    versions         {"python", "platform", package: version | null}
+
+A figure that cannot be computed (not finite, or of a task with n = 0) is null, never 0. Intervals on the page are 95%
+Wilson intervals of the proportion at its n, and follow from the two numbers.
+"""
+
+import importlib.metadata
+import json
+import math
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rule_jax.errors import UserError
+
+PACKAGES = (
+    "rule_jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "matplotlib",
+    "jinja2",
+)
+
+
+def collect(workdir: Path) -> dict[str, Any]:
+    """The content of report/metrics.json (schema 1, see the module's head) from the files of a workdir."""
+    config = _read_json(workdir / "config.json")
+    clock = _read_json(workdir / "time.json")
+    if "time_s" not in clock:
+        raise UserError(f"{workdir / 'time.json'}: 'time_s' is missing (has {sorted(clock)}). Run the job again.")
+    found = sorted(p.name for p in (workdir / "evaluate").glob("*") if p.is_dir())
+    if not found:
+        raise UserError(f"{workdir / 'evaluate'}: no evaluated model. Run the stage 'evaluate' before 'report'.")
+    order = ["base", *config.get("stages", ())]
+    models = sorted(found, key=lambda m: (order.index(m) if m in order else len(order), m))
+    return {
+        "schema": 1,
+        "seed": config.get("seed"),
+        "config": _finite(config),
+        "stages": {m: _clean_tasks(_read_json(workdir / "evaluate" / m / "metrics.json")) for m in models},
+        "confusion": {m: _confusion(_read_jsonl(workdir / "evaluate" / m / "generations.jsonl")) for m in models},
+        "time_s": _finite(clock["time_s"]),
+        "peak_rss_bytes": clock.get("peak_rss_bytes"),
+        "versions": _versions(),
+    }
+
+
+def read_training(workdir: Path) -> list[dict[str, Any]]:
+    """The lines of logs/metrics.jsonl by stage (in order of appearance) and step; of a step logged twice, the last."""
+    steps: dict[str, dict[int, dict[str, Any]]] = {}
+    path = workdir / "logs" / "metrics.jsonl"
+    for i, line in enumerate(_read_jsonl(path), start=1):
+        if not {"stage", "step"} <= line.keys():
+            raise UserError(f"{path}:{i}: a training line needs 'stage' and 'step' (has {sorted(line)}).")
+        steps.setdefault(line["stage"], {})[line["step"]] = line
+    return [lines[step] for lines in steps.values() for step in sorted(lines)]
+
+
+def read_examples(workdir: Path, models: Sequence[str]) -> list[dict[str, Any]]:
+    """The generations of all models joined by task and prompt (and its occurrence, when asked several times).
+
+    Returns {"task", "kind", "prompt", "target", "entity", "answers", "outputs": {model: {"text", "judged"}}} in the
+    order of the first model; a model that lacks a prompt is absent from its outputs.
+    """
+    joined: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for model in models:
+        seen: Counter[tuple[str, str]] = Counter()
+        for row in _read_jsonl(workdir / "evaluate" / model / "generations.jsonl"):
+            query = (row["task"], row["prompt"])
+            about = {key: row.get(key) for key in ("task", "kind", "prompt", "target", "entity", "answers")}
+            example = joined.setdefault((*query, seen[query]), {**about, "outputs": {}})
+            example["outputs"][model] = {"text": row["text"], "judged": _finite(row.get("judged") or {})}
+            seen[query] += 1
+    return list(joined.values())
+
+
+def _clean_tasks(tasks: Mapping[str, Mapping]) -> dict[str, Any]:
+    """The figures of one model with null for whatever is not finite, and for every metric of a task with n = 0."""
+    return {
+        task: {k: v if row.get("n") or k == "n" else None for k, v in _finite(row).items()}
+        for task, row in tasks.items()
+    }
+
+
+def _confusion(generations: Iterable[Mapping]) -> dict[str, dict[str, int]]:
+    """{forget task: {"refused", "leaked", "other", "n"}} over the answers that were judged for both."""
+    counts: dict[str, dict[str, int]] = {}
+    for row in generations:
+        judged = row.get("judged") or {}
+        refused, leaked = judged.get("refusal_rate"), judged.get("leak_rate")
+        if row.get("kind") != "forget" or refused is None or leaked is None:
+            continue
+        task = counts.setdefault(row["task"], {"refused": 0, "leaked": 0, "other": 0, "n": 0})
+        task["leaked" if leaked >= 0.5 else "refused" if refused >= 0.5 else "other"] += 1
+        task["n"] += 1
+    return counts
+
+
+def _finite(value: Any) -> Any:
+    """The value with None in place of every NaN and infinity, however deep."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _versions() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A file that holds one JSON object."""
+    return _parse(_read(path), str(path))
+
+
+def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """A file that holds a JSON object on every line that is not blank."""
+    return [_parse(line, f"{path}:{i}") for i, line in enumerate(_read(path).split("\n"), start=1) if line.strip()]
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not valid JSON ({error}). Run the stage that writes it again.") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: expected a JSON object, found {type(value).__name__}.")
+    return value
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: the report needs this file. Run the stages before 'report' first.") from error

@@ -1,0 +1,64 @@
+"""What the training loops share: how a loop starts or resumes, and how it reports and saves. The loops stand apart."""
+
+import math
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+import optax
+
+from rule_jax import programs, telemetry
+from rule_jax.checkpoint import Checkpoints
+from rule_jax.models.decoder import Params
+from rule_jax.programs import TrainState
+from rule_jax.stages import Run, Subject
+
+
+class Diverged(Exception):
+    """A loss or gradient stopped being a number. The text names the step and the last good checkpoint."""
+
+
+def start_or_resume(
+    run: Run,
+    subject: Subject,
+    optimizer: optax.GradientTransformation,
+    checkpoints: Checkpoints,
+    initial: Params,
+) -> TrainState:
+    """The newest checkpoint of the stage, else step 0 from `initial` and the run's seed."""
+    like = programs.abstract_state(subject.model, run.mesh, optimizer)
+    state = checkpoints.restore(like)
+    if state is None:
+        return programs.init_state(subject.model, run.mesh, optimizer, initial, jax.random.key(run.config.seed))
+    telemetry.info(f"{checkpoints.directory.parent.name}: resuming after step {int(state.step)}")
+    return state
+
+
+class Reporter:
+    """Numbers of finished steps: to the metrics file and the progress bar, one step late so that no step waits."""
+
+    def __init__(self, log: telemetry.MetricsFile, bar: telemetry.Progress, shown: Mapping[str, str]):
+        self.log, self.bar, self.shown = log, bar, shown
+        self.pending: tuple[int, dict[str, jax.Array | float]] | None = None
+
+    def push(self, step: int, metrics: dict[str, jax.Array | float]) -> None:
+        """Takes the numbers of a step that may still be running and reports those of the step before."""
+        self.flush()
+        self.pending = (step, metrics)
+
+    def flush(self) -> None:
+        """Reports what is pending. Raises Diverged when it holds a NaN or infinity."""
+        if self.pending is None:
+            return
+        step, metrics = self.pending
+        self.pending = None
+        values = {name: float(np.asarray(value)) for name, value in metrics.items()}
+        bad = sorted(name for name, value in values.items() if not math.isfinite(value))
+        self.log.write(step, {name: value for name, value in values.items() if name not in bad})
+        if bad:
+            raise Diverged(
+                f"{self.log.stage}: {', '.join(bad)} stopped being finite at step {step}; nothing of it was saved, the "
+                "newest checkpoint is good. Lower the learning rate or max_grad_norm, then run again with --overwrite "
+                "or in another workdir."
+            )
+        self.bar.advance(**{label: values[name] for label, name in self.shown.items() if name in values})

@@ -1,0 +1,216 @@
+"""Stage 2, Refusal Boundary Optimization (ReBO): on-policy RL on both sides of the boundary gives pi_rule.
+
+Source: https://arxiv.org/abs/2506.07171 section 3.2. Each step samples a group of answers to each prompt, scores them
+on the host with a verifiable reward, and updates once, with the KL to pi_rej, the result of stage 1.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rule_jax import hf, plugin, programs, sharding, telemetry
+from rule_jax.checkpoint import Checkpoints, load_params
+from rule_jax.data import batching
+from rule_jax.errors import UserError
+from rule_jax.stages import Run, Subject, check_divides, check_positive, subject
+from rule_jax.stages._training import Reporter, start_or_resume
+from rule_jax.text import chat
+from rule_jax.types import PromptRecord, Reward, Rollout, Score
+
+STAGE = "boundary_optimization"
+FORGET_ROWS, BOUNDARY_ROWS = 2, 3  # streams of chance: the order of the prompts
+SAMPLING = 1  # folded into the state's key for the sampler
+
+
+def check(run: Run) -> None:
+    """Raises UserError for settings that cannot train."""
+    settings = run.config.boundary_optimization
+    check_positive(
+        STAGE, settings, "steps", "max_new_tokens", "max_prompt_tokens", "temperature", "checkpoint_every", "keep_checkpoints"
+    )
+    prompts = settings.forget_prompts + settings.boundary_prompts
+    check_divides(run, f"config.{STAGE}.forget_prompts + boundary_prompts", prompts, settings.microbatches)
+    algorithm = _algorithm(run)
+    if settings.samples < algorithm.min_samples:
+        raise UserError(
+            f"config.{STAGE}.samples={settings.samples}: {run.config.algorithm.name} compares answers to one prompt and "
+            f"needs at least {algorithm.min_samples} of them"
+        )
+    _reward(run)
+    programs.schedule(**settings.schedule, steps=settings.steps)
+
+
+def run(run: Run) -> None:
+    """Trains for config.boundary_optimization.steps updates; resumes from the newest checkpoint."""
+    settings = run.config.boundary_optimization
+    learner = subject(run)
+    algorithm, reward = _algorithm(run), _reward(run)
+    prompts = PromptSet(run, learner)
+
+    # Programs
+    optimizer = programs.optimizer(**settings.optimizer)
+    schedule = programs.schedule(**settings.schedule, steps=settings.steps)
+    loss = programs.policy_loss(
+        learner.model, algorithm, temperature=settings.temperature, chunk=run.logit_chunk, dtype=run.compute_dtype
+    )
+    update = programs.make_update(learner.model, run.mesh, optimizer, loss, microbatches=settings.microbatches)
+    rollout_params = programs.make_rollout_params(learner.model, run.mesh, run.compute_dtype)
+    generate = programs.make_generate(
+        learner.model,
+        run.mesh,
+        samples=settings.samples,
+        max_new_tokens=settings.max_new_tokens,
+        eos_ids=learner.eos_ids,
+    )
+
+    with (
+        Checkpoints(run.checkpoints(STAGE), settings.keep_checkpoints) as checkpoints,
+        telemetry.MetricsFile(run.log_file, STAGE) as log,
+    ):
+        # State. The reference is what stage 1 left, whatever the policy has become since.
+        reference = _reference(run, learner)
+        state = start_or_resume(run, learner, optimizer, checkpoints, reference)
+        done = int(state.step)
+
+        # Steps
+        with telemetry.Progress(STAGE, settings.steps, done) as bar:
+            shown = {"reward": "reward", "forget refused": "refusal_rate/forget", "boundary": "refusal_rate/boundary"}
+            reporter = Reporter(log, bar, {**shown, "kl": "kl"})
+            for step in range(done, settings.steps):
+                started = time.monotonic()
+                records, batch = prompts.batch(step)
+                key = jax.random.fold_in(state.key, SAMPLING)
+                rows_B = sharding.put_rows(np.arange(len(records), dtype=np.int32), run.mesh)
+                rollout = generate(
+                    rollout_params(state.params), batch, key, np.int32(step), rows_B, np.float32(settings.temperature)
+                )
+                jax.block_until_ready(rollout)
+                sampled = time.monotonic()
+                rewards_BG, facts = score(rollout, records, learner, reward)
+                scored = time.monotonic()
+                rate = schedule(step)
+                rewards = sharding.put_rows(rewards_BG, run.mesh)
+                state, metrics = update(state, reference, (rollout, rewards), rate, algorithm.coefficients)
+                jax.block_until_ready(metrics)
+                seconds = {"rollout": sampled - started, "reward": scored - sampled, "update": time.monotonic() - scored}
+                facts |= {f"time/{name}_s": value for name, value in seconds.items()}
+                facts["tokens_per_s"] = facts.pop("tokens") / sum(seconds.values())
+                reporter.push(step + 1, {**facts, **metrics, "lr": rate})
+                if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+                    reporter.flush()  # a step that diverged must not be saved
+                    checkpoints.save(step + 1, state)
+
+
+class PromptSet:
+    """The forget and boundary prompts as tokens; batches of them are a pure function of (seed, step).
+
+    Prompts longer than config.boundary_optimization.max_prompt_tokens are left out and counted. Raises UserError when
+    a side that the batch draws from is empty.
+    """
+
+    def __init__(self, run: Run, learner: Subject):
+        self.settings, self.seed, self.mesh = run.config.boundary_optimization, run.config.seed, run.mesh
+        self.forget = self._encode(run.records("forget"), run, learner)
+        self.boundary = self._encode(run.records("boundary"), run, learner)
+        for name, side, wanted in (
+            ("forget", self.forget, self.settings.forget_prompts),
+            ("boundary", self.boundary, self.settings.boundary_prompts),
+        ):
+            if wanted and not side:
+                raise UserError(
+                    f"there are no {name} prompts, but config.{STAGE}.{name}_prompts={wanted}; give data or set it to 0"
+                )
+        drawn = (self.forget if self.settings.forget_prompts else []) + (
+            self.boundary if self.settings.boundary_prompts else []
+        )
+        self.length = batching.bucket(max(len(ids) for _, ids in drawn))
+
+    def batch(self, step: int) -> tuple[list[PromptRecord], Any]:
+        """The records of a step, forget first, and their tokens on the mesh."""
+        chosen = []
+        for stream, side, size in (
+            (FORGET_ROWS, self.forget, self.settings.forget_prompts),
+            (BOUNDARY_ROWS, self.boundary, self.settings.boundary_prompts),
+        ):
+            if size:
+                chosen += [side[row] for row in batching.batch_rows(self.seed, stream, step, size, len(side))]
+        prompts = batching.pad_prompts([ids for _, ids in chosen], self.length)
+        return [record for record, _ in chosen], sharding.put_rows(prompts, self.mesh)
+
+    def _encode(
+        self, records: Sequence[PromptRecord], run: Run, learner: Subject
+    ) -> list[tuple[PromptRecord, list[int]]]:
+        if not records:
+            return []
+        system = run.config.model.system_prompt
+        encoded = chat.encode_chat(learner.tokenizer, [r.prompt for r in records], system=system)
+        limit = self.settings.max_prompt_tokens
+        kept = [(record, ids) for record, ids in zip(records, encoded) if len(ids) <= limit]
+        if len(kept) < len(records):
+            telemetry.info(
+                f"{STAGE}: left out {len(records) - len(kept)} of {len(records)} prompts longer than "
+                f"max_prompt_tokens={limit} (longest {max(map(len, encoded))})"
+            )
+        return kept
+
+
+def score(
+    rollout: Rollout, records: Sequence[PromptRecord], learner: Subject, reward: Reward
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Decodes and rewards this process's rows; returns rewards_BG (float32) and what a user watches.
+
+    The facts are means over all answers of the batch, forget and boundary apart; "tokens" is their sum.
+    """
+    numbers, response = sharding.local_rows(rollout.response_BGR)
+    _, length = sharding.local_rows(rollout.length_BG)
+    _, finished = sharding.local_rows(rollout.finished_BG)
+    G = length.shape[1]
+    ids = [response[b, g, : length[b, g]] for b in range(len(numbers)) for g in range(G)]
+    asked = [records[row] for row in numbers for _ in range(G)]
+    scores = reward(asked, [text.strip() for text in chat.decode(learner.tokenizer, ids)])
+    rewards_BG = np.zeros(rollout.length_BG.shape, np.float32)
+    rewards_BG[numbers] = np.asarray([s.total for s in scores], np.float32).reshape(-1, G)
+    return rewards_BG, _facts(asked, scores, length, finished)
+
+
+def _facts(
+    asked: Sequence[PromptRecord], scores: Sequence[Score], length: np.ndarray, finished: np.ndarray
+) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for record, scored in zip(asked, scores):
+        values.setdefault("reward", []).append(scored.total)
+        values.setdefault(f"reward/{record.kind}", []).append(scored.total)
+        for part, value in scored.parts.items():
+            values.setdefault(f"reward/{record.kind}/{part}", []).append(value)
+    values["response_length/mean"] = list(length.ravel().astype(float))
+    values["truncated"] = list((~finished).ravel().astype(float))
+    names = sorted(values)
+    sums = sharding.sum_over_processes(np.asarray([[sum(values[n]), len(values[n])] for n in names]))
+    facts = {name: total / count for name, (total, count) in zip(names, sums)}
+    facts["tokens"] = float(sums[names.index("response_length/mean")][0])
+    if "reward/forget/refusal" in facts:
+        facts["refusal_rate/forget"] = facts["reward/forget/refusal"]
+    if "reward/boundary/refusal" in facts:
+        facts["refusal_rate/boundary"] = facts["reward/boundary/refusal"]
+    return facts
+
+
+def _algorithm(run: Run) -> Any:
+    options = run.config.algorithm.to_dict()
+    return plugin.load("algorithms", options.pop("name")).make(**options)
+
+
+def _reward(run: Run) -> Reward:
+    options = run.config.reward.to_dict()
+    return plugin.load("rewards", options.pop("name")).make(**options)
+
+
+def _reference(run: Run, learner: Subject) -> Any:
+    """pi_rej, or the base model where Rejection Steering is not among the stages (a cold start)."""
+    if "rejection_steering" in run.config.stages:
+        return load_params(run.checkpoints("rejection_steering"), learner.model, run.mesh)
+    return hf.load_params(learner.path, learner.model, run.mesh)

@@ -1,0 +1,197 @@
+"""Puts a benchmark's tasks to the base model and to what each training stage made of it, and writes the figures.
+
+All answers of one shape, whatever task they belong to, share batches and one compiled program.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from rule_jax import hf, plugin, programs, sharding, telemetry
+from rule_jax.checkpoint import load_params
+from rule_jax.data import batching
+from rule_jax.errors import UserError
+from rule_jax.models.decoder import Params
+from rule_jax.stages import TRAINING, Run, Subject, check_divides, subject
+from rule_jax.text import chat
+from rule_jax.types import PromptRecord, Task
+
+BASE = "base"
+
+
+def check(run: Run) -> None:
+    """Raises UserError for an unknown benchmark, unreadable probes, and a batch that the mesh does not divide."""
+    batch = run.config.evaluate.batch
+    for samples in {task.samples for task in _tasks(run)}:
+        if batch % samples:
+            raise UserError(f"config.evaluate.batch={batch} must be a multiple of the {samples} samples that a task draws")
+        check_divides(run, f"config.evaluate.batch / {samples} samples", batch // samples)
+
+
+def run(run: Run) -> None:
+    """Writes evaluate/<model>/metrics.json and generations.jsonl for "base" and for each training stage of the run."""
+    examined = subject(run)
+    tasks = _tasks(run)
+    answers = Answerer(run, examined)
+    for name in (BASE, *(stage for stage in run.config.stages if stage in TRAINING)):
+        folder = run.workdir / "evaluate" / name
+        if (folder / "metrics.json").exists():
+            continue
+        params = _params(run, examined, name)
+        texts = answers(params, tasks, name)
+        judged = {task.name: _judge(task, texts[task.name]) for task in tasks}
+        if jax.process_index() == 0:
+            _write_generations(folder / "generations.jsonl", tasks, texts, judged)
+            telemetry.write_json(folder / "metrics.json", figures(tasks, judged))
+        telemetry.info(f"evaluate: {name}: {_headline(figures(tasks, judged))}")
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One prompt to be answered: which task and record it belongs to, and its tokens."""
+
+    task: Task
+    row: int
+    ids: Sequence[int]
+
+
+class Answerer:
+    """Answers tasks with any parameters of one architecture; programs are compiled once for all of them."""
+
+    def __init__(self, run: Run, examined: Subject):
+        self.run, self.examined = run, examined
+        self.cast = programs.make_rollout_params(examined.model, run.mesh, run.compute_dtype)
+        self.programs: dict[tuple[int, int], Any] = {}
+
+    def __call__(self, params: Params, tasks: Sequence[Task], label: str) -> dict[str, list[list[str]]]:
+        """texts[task name][record][sample], cut at the task's stop text, outer blanks stripped."""
+        params = self.cast(params)
+        texts = {task.name: [[] for _ in task.records] for task in tasks}
+        batches = list(self._batches(tasks))
+        with telemetry.Progress(f"evaluate {label}", len(batches), unit="batches") as bar:
+            for number, batch in enumerate(batches):
+                for request, answers in zip(batch, self._answer(params, number, batch)):
+                    texts[request.task.name][request.row] = [_cut(text, request.task.stop) for text in answers]
+                bar.advance()
+        return texts
+
+    def _batches(self, tasks: Sequence[Task]) -> Iterator[list[_Request]]:
+        """Requests that one program call can answer together, of similar length to waste little padding."""
+        groups: dict[tuple[int, int, float], list[_Request]] = defaultdict(list)
+        for task in tasks:
+            for row, ids in enumerate(_encode(self.run, self.examined, task)):
+                groups[task.samples, task.max_new_tokens, task.temperature].append(_Request(task, row, ids))
+        for (samples, _, _), requests in groups.items():
+            size = self.run.config.evaluate.batch // samples
+            ordered = sorted(requests, key=lambda request: len(request.ids))
+            yield from (ordered[start : start + size] for start in range(0, len(ordered), size))
+
+    def _answer(self, params: Params, number: int, batch: list[_Request]) -> list[list[str]]:
+        task = batch[0].task
+        shape = (task.samples, task.max_new_tokens)
+        if shape not in self.programs:
+            self.programs[shape] = programs.make_generate(
+                self.examined.model, self.run.mesh, samples=shape[0], max_new_tokens=shape[1], eos_ids=self.examined.eos_ids
+            )
+        size = self.run.config.evaluate.batch // task.samples
+        ids = [request.ids for request in batch]
+        ids += [ids[0]] * (size - len(ids))  # the last batch of a group keeps the shape
+        prompts = batching.pad_prompts(ids, batching.bucket(max(map(len, ids))))
+        rows_B = np.arange(size, dtype=np.int32)
+        rollout = self.programs[shape](
+            params,
+            sharding.put_rows(prompts, self.run.mesh),
+            jax.random.key(self.run.config.seed),
+            np.int32(number),
+            sharding.put_rows(rows_B, self.run.mesh),
+            np.float32(task.temperature),
+        )
+        response, length = sharding.whole(rollout.response_BGR), sharding.whole(rollout.length_BG)
+        flat = [response[b, g, : length[b, g]] for b in range(len(batch)) for g in range(task.samples)]
+        texts = chat.decode(self.examined.tokenizer, flat)
+        return [texts[b * task.samples : (b + 1) * task.samples] for b in range(len(batch))]
+
+
+def figures(tasks: Sequence[Task], judged: Mapping[str, Sequence[tuple[PromptRecord, Mapping[str, float]]]]) -> dict:
+    """{task: {metric: mean over records and samples, ..., "n": records}}, with "per_target" where there are targets.
+
+    Tasks "parent/child" are pooled as "parent", and given apart. A task without records has null metrics.
+    """
+    pooled: dict[str, list[tuple[PromptRecord, Mapping[str, float]]]] = defaultdict(list)
+    for task in tasks:
+        pooled[task.name] += judged[task.name]
+        parent, _, child = task.name.partition("/")
+        if child:
+            pooled[parent] += judged[task.name]
+    return {name: _means(verdicts) for name, verdicts in pooled.items()}
+
+
+def _means(verdicts: Sequence[tuple[PromptRecord, Mapping[str, float]]]) -> dict[str, Any]:
+    def mean(some: Sequence[tuple[PromptRecord, Mapping[str, float]]]) -> dict[str, Any]:
+        metrics = some[0][1].keys() if some else ()
+        means: dict[str, Any] = {m: float(np.mean([verdict[m] for _, verdict in some])) for m in metrics}
+        return {**means, "n": len({id(record) for record, _ in some})}
+
+    targets = sorted({record.target for record, _ in verdicts} - {""})
+    per_target = {target: mean([v for v in verdicts if v[0].target == target]) for target in targets}
+    return mean(verdicts) | ({"per_target": per_target} if targets else {})
+
+
+def _judge(task: Task, texts: Sequence[Sequence[str]]) -> list[tuple[PromptRecord, Mapping[str, float]]]:
+    return [(record, task.judge(record, text)) for record, samples in zip(task.records, texts) for text in samples]
+
+
+def _encode(run: Run, examined: Subject, task: Task) -> list[list[int]]:
+    prompts = [record.prompt for record in task.records]
+    if task.render == "raw":
+        return chat.encode_raw(examined.tokenizer, prompts)
+    return chat.encode_chat(
+        examined.tokenizer, prompts, system=run.config.model.system_prompt, prefill=task.prefill
+    )
+
+
+def _cut(text: str, stop: str) -> str:
+    return (text.partition(stop)[0] if stop else text).strip()
+
+
+def _params(run: Run, examined: Subject, name: str) -> Params:
+    if name == BASE:
+        return hf.load_params(examined.path, examined.model, run.mesh)
+    return load_params(run.checkpoints(name), examined.model, run.mesh)
+
+
+def _tasks(run: Run) -> tuple[Task, ...]:
+    config = run.config
+    name = config.evaluate.benchmark or config.data.source
+    benchmark = plugin.load("benchmarks", name)
+    return benchmark.tasks(config.data.path, seed=config.seed, data=config.data[name].to_dict())
+
+
+def _write_generations(path: Any, tasks: Sequence[Task], texts: Mapping, judged: Mapping) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for task in tasks:
+            flat = [text for samples in texts[task.name] for text in samples]
+            for (record, verdict), text in zip(judged[task.name], flat):
+                row = {
+                    "task": task.name,
+                    "kind": record.kind,
+                    "prompt": record.prompt,
+                    "target": record.target,
+                    "entity": record.entity,
+                    "answers": list(record.answers),
+                    "text": text,
+                    "judged": dict(verdict),
+                }
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _headline(table: Mapping[str, Mapping[str, Any]]) -> str:
+    """One figure per task: what a forget task refuses, what any other gets right."""
+    shown = {name: row.get("accuracy", row.get("refusal_rate")) for name, row in table.items() if "/" not in name}
+    return ", ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)

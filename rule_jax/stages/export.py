@@ -1,0 +1,66 @@
+"""Writes the unlearned model as a Hugging Face directory with a model card, under `export/`."""
+
+import importlib.metadata
+import json
+
+from rule_jax import hf, telemetry
+from rule_jax.checkpoint import load_params
+from rule_jax.errors import UserError
+from rule_jax.stages import TRAINING, Run, subject
+
+LIBRARIES = ("rule_jax", "jax", "flax", "optax", "orbax-checkpoint", "transformers")
+
+
+def check(run: Run) -> None:
+    """Raises UserError when no stage of the run trains a model."""
+    if not any(stage in TRAINING for stage in run.config.stages):
+        raise UserError(f"config.stages has export but none of {', '.join(TRAINING)}: there would be nothing to export")
+
+
+def run(run: Run) -> None:
+    """Exports the last training stage's model, in the dtype of the model it began from."""
+    stage = [stage for stage in run.config.stages if stage in TRAINING][-1]
+    exported = subject(run)
+    params = load_params(run.checkpoints(stage), exported.model, run.mesh)
+    hf.save(run.workdir / "export", exported.model, params, like=exported.path, card=_card(run, stage))
+    telemetry.info(f"export: wrote {run.workdir / 'export'}")
+
+
+def _card(run: Run, stage: str) -> str:
+    about = hf.read_json(run.workdir / "data" / "model.json")
+    metrics = run.workdir / "evaluate" / stage / "metrics.json"
+    table = hf.read_json(metrics) if metrics.exists() else {}
+    lines = [f"| {task} | {_cells(row)} | {row['n']} |" for task, row in table.items()]
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
+    return "\n".join(
+        [
+            "---",
+            "library_name: transformers",
+            "tags: [unlearning, rule_jax]",
+            "---",
+            "# A model that was made to forget",
+            "",
+            f"* Forgotten: {', '.join(about['targets'])}",
+            f"* Base model: `{about['path']}`",
+            f"* Method: RULE (arXiv 2506.07171), stages {', '.join(s for s in run.config.stages if s in TRAINING)}, "
+            f"algorithm {run.config.algorithm.name}",
+            f"* Made with: {versions}",
+            "",
+            "## Evaluation",
+            "",
+            *(["| task | figures | queries |", "|---|---|---|", *lines] if lines else ["Not evaluated."]),
+            "",
+            "Refusing to answer is not proof that the weights hold nothing: see the rows on raw completion.",
+            "",
+            "## Config",
+            "",
+            "```json",
+            json.dumps(run.config.to_dict(), indent=2, default=list),
+            "```",
+            "",
+        ]
+    )
+
+
+def _cells(row: dict) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in row.items() if isinstance(value, float))

@@ -1,0 +1,84 @@
+"""Stage 1, Rejection Steering: supervised tuning on refusals that name the target gives pi_rej.
+
+Source: https://arxiv.org/abs/2506.07171 section 3.1. One exchange per row; the loss is on the refusal and its end,
+never on the question.
+"""
+
+from rule_jax import hf, plugin, programs, sharding, telemetry
+from rule_jax.checkpoint import Checkpoints
+from rule_jax.data import batching, jsonl
+from rule_jax.errors import UserError
+from rule_jax.stages import Run, Subject, check_divides, check_positive, subject
+from rule_jax.stages._training import Reporter, start_or_resume
+from rule_jax.text import chat
+from rule_jax.types import Packed
+
+STAGE = "rejection_steering"
+ROWS = 1  # stream of chance: the order of the examples
+
+
+def check(run: Run) -> None:
+    """Raises UserError for settings that cannot train."""
+    settings = run.config.rejection_steering
+    check_positive(STAGE, settings, "steps", "batch", "max_length", "checkpoint_every", "keep_checkpoints")
+    check_divides(run, f"config.{STAGE}.batch", settings.batch, settings.microbatches)
+    plugin.load("objectives", settings.objective).make(**settings.objective_options)
+    programs.schedule(**settings.schedule, steps=settings.steps)
+
+
+def run(run: Run) -> None:
+    """Trains for config.rejection_steering.steps updates; resumes from the newest checkpoint."""
+    settings = run.config.rejection_steering
+    learner = subject(run)
+    objective = plugin.load("objectives", settings.objective).make(**settings.objective_options)
+    packed = _rows(run, learner)
+
+    # Programs
+    optimizer = programs.optimizer(**settings.optimizer)
+    schedule = programs.schedule(**settings.schedule, steps=settings.steps)
+    loss = programs.packed_loss(learner.model, objective, chunk=run.logit_chunk, dtype=run.compute_dtype)
+    update = programs.make_update(learner.model, run.mesh, optimizer, loss, microbatches=settings.microbatches)
+
+    with (
+        Checkpoints(run.checkpoints(STAGE), settings.keep_checkpoints) as checkpoints,
+        telemetry.MetricsFile(run.log_file, STAGE) as log,
+    ):
+        # State
+        initial = hf.load_params(learner.path, learner.model, run.mesh)
+        state = start_or_resume(run, learner, optimizer, checkpoints, initial)
+        del initial
+        done = int(state.step)
+
+        # Steps
+        with telemetry.Progress(STAGE, settings.steps, done) as bar:
+            reporter = Reporter(log, bar, {"loss": "loss"})
+            for step in range(done, settings.steps):
+                rows = batching.batch_rows(run.config.seed, ROWS, step, settings.batch, len(packed.tokens_BT))
+                batch = sharding.put_rows(batching.take(packed, rows), run.mesh)
+                rate = schedule(step)
+                state, metrics = update(state, (), batch, rate, objective.coefficients)
+                reporter.push(step + 1, {**metrics, "lr": rate})
+                if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+                    reporter.flush()  # a step that diverged must not be saved
+                    checkpoints.save(step + 1, state)
+
+
+def _rows(run: Run, learner: Subject) -> Packed:
+    """The refusals as rows; those longer than config.rejection_steering.max_length are left out and counted."""
+    examples = jsonl.read_examples(run.data_file("rejection"))
+    pairs = chat.encode_examples(
+        learner.tokenizer, [e.prompt for e in examples], [e.response for e in examples], learner.eos_ids
+    )
+    limit = run.config.rejection_steering.max_length
+    lengths = [len(p) + len(r) for p, r in pairs]
+    kept = [pair for pair, length in zip(pairs, lengths) if length <= limit]
+    if len(kept) < len(pairs):
+        telemetry.info(
+            f"{STAGE}: left out {len(pairs) - len(kept)} of {len(pairs)} examples longer than max_length={limit} "
+            f"tokens (longest {max(lengths)})"
+        )
+    if not kept:
+        raise UserError(f"every rejection example is longer than config.{STAGE}.max_length={limit} tokens")
+    sequences = [([*p, *r], [0.0] * len(p) + [1.0] * len(r)) for p, r in kept]
+    length = batching.bucket(max(len(tokens) for tokens, _ in sequences))
+    return batching.pack(sequences, length, share_rows=False)

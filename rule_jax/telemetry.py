@@ -1,0 +1,98 @@
+"""What a person sees of a run: progress bars on a terminal, plain lines in a log, numbers in a file."""
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import logging as absl_logging
+from tqdm import tqdm
+
+LOGGER = logging.getLogger("rule_jax")
+LINE_EVERY_S = 10.0  # a log, unlike a terminal, gets a line of progress at most this often
+
+
+def info(message: str) -> None:
+    """One line to the log, above any progress bar."""
+    with tqdm.external_write_mode(file=sys.stderr):
+        LOGGER.info(message)
+
+
+def start_logging(directory: Path) -> None:
+    """Lines go to the terminal and are appended to `run.log` in the directory. Libraries stay silent below warnings."""
+    directory.mkdir(parents=True, exist_ok=True)
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+    for handler in (logging.StreamHandler(sys.stderr), logging.FileHandler(directory / "run.log", encoding="utf-8")):
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+        LOGGER.addHandler(handler)
+    absl_logging.set_verbosity(absl_logging.WARNING)
+
+
+class Progress:
+    """Progress of `total` steps, `done` of which were done before: a bar on a terminal, a line now and then elsewhere.
+
+    with Progress("boundary_optimization", 40) as bar: ...; bar.advance(reward=0.9)
+    """
+
+    def __init__(self, name: str, total: int, done: int = 0, unit: str = "steps"):
+        self.name, self.total, self.done, self.unit = name, total, done, unit
+        self.started = self.last_line = time.monotonic()
+        self.fresh = 0
+        self.terminal = sys.stderr.isatty()
+        self.bar = tqdm(
+            total=total, initial=done, desc=name, unit=unit, disable=not self.terminal, dynamic_ncols=True, leave=True
+        )
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.close()
+
+    def advance(self, steps: int = 1, **shown: float) -> None:
+        self.done += steps
+        self.fresh += steps
+        if self.terminal:
+            self.bar.set_postfix({k: f"{v:.3g}" for k, v in shown.items()}, refresh=False)
+            self.bar.update(steps)
+            return
+        now = time.monotonic()
+        if self.done < self.total and now - self.last_line < LINE_EVERY_S:
+            return
+        self.last_line = now
+        rate = self.fresh / max(now - self.started, 1e-9)
+        left = (self.total - self.done) / rate
+        values = "".join(f" {k}={v:.3g}" for k, v in shown.items())
+        info(f"{self.name}: {self.done}/{self.total} {self.unit}, {rate:.2f}/s, {left:.0f} s left{values}")
+
+
+class MetricsFile:
+    """Appends one JSON object per step to a file. A resumed run repeats steps; the last line of a step counts."""
+
+    def __init__(self, path: Path, stage: str):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.stage = stage
+        self.file = path.open("a", encoding="utf-8")
+
+    def __enter__(self) -> "MetricsFile":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.file.close()
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.file.write(json.dumps({"stage": self.stage, "step": step, **metrics}) + "\n")
+        self.file.flush()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Atomically: the file is whole or was not touched."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_name(f".{path.name}.{os.getpid()}")
+    staging.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(staging, path)

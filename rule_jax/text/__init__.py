@@ -1,0 +1,1 @@
+"""Strings in, strings or floats out: refusals, templates, overlap, names and leaks."""

@@ -1,0 +1,95 @@
+"""From a user's words to token ids and back, through the model's own chat template."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rule_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PLAIN = (
+    "{% for m in messages %}{% if m.role == 'user' %}Question: {{ m.content }}\nAnswer:{% else %} {{ m.content }}"
+    "{{ eos_token }}{% endif %}{% endfor %}"
+)
+
+
+def load_tokenizer(path: str | Path, chat_template: str = "") -> "PreTrainedTokenizerBase":
+    """The tokenizer of a model directory, from local files and without remote code.
+
+    chat_template: "" for the model's own, "plain" for a question-and-answer format that suits base models, or the
+    path of a Jinja file. Raises UserError when the directory has no tokenizer, or no template where one is needed.
+    """
+    from transformers import AutoTokenizer  # a second to import: only commands that use a model pay it
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path}: no tokenizer could be loaded ({first}); it needs tokenizer.json") from None
+    if chat_template == "plain":
+        tokenizer.chat_template = PLAIN
+    elif chat_template:
+        if not Path(chat_template).is_file():
+            raise UserError(f"config.model.chat_template={chat_template!r} is neither 'plain' nor a file")
+        tokenizer.chat_template = Path(chat_template).read_text(encoding="utf-8")
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"{path}: the tokenizer has no chat template; give one with config.model.chat_template=FILE.jinja, or "
+            "'plain' for a base model"
+        )
+    return tokenizer
+
+
+def encode_chat(
+    tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], *, system: str = "", prefill: str = ""
+) -> list[list[int]]:
+    """Token ids of each prompt as a chat turn, the assistant's turn begun with `prefill`.
+
+    The template writes the BOS; the tokenizer adds none, so there is never a second one.
+    """
+    texts = [render(tokenizer, prompt, system=system) + prefill for prompt in prompts]
+    return tokenizer(texts, add_special_tokens=False)["input_ids"]  # type: ignore[return-value]
+
+
+def encode_raw(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of plain text to be continued, with what the tokenizer puts before any text (a BOS, if it has one)."""
+    encoded: list[list[int]] = tokenizer(list(texts), add_special_tokens=True)["input_ids"]  # type: ignore[assignment]
+    return [ids[:-1] if ids and ids[-1] == tokenizer.eos_token_id else ids for ids in encoded]
+
+
+def encode_examples(
+    tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], responses: Sequence[str], eos_ids: Sequence[int]
+) -> list[tuple[list[int], list[int]]]:
+    """(prompt ids, response ids) of chat exchanges; the response ends in the first EOS that the template writes.
+
+    Where the template writes none, eos_ids[0] is added: a model that never sees its end learns to ramble.
+    """
+    prompt_ids = encode_chat(tokenizer, prompts)
+    whole = [render(tokenizer, p, response=r) for p, r in zip(prompts, responses)]
+    whole_ids: list[list[int]] = tokenizer(whole, add_special_tokens=False)["input_ids"]  # type: ignore[assignment]
+    pairs = []
+    for prompt, response, full in zip(prompt_ids, responses, whole_ids):
+        if full[: len(prompt)] == prompt:
+            answer = full[len(prompt) :]
+        else:  # the template rewrites history (thinking tags, say): the response stands for itself
+            answer = tokenizer(response, add_special_tokens=False)["input_ids"]
+        end = next((i for i, token in enumerate(answer) if token in eos_ids), None)
+        pairs.append((prompt, [*answer, eos_ids[0]] if end is None else answer[: end + 1]))  # type: ignore[misc]
+    return pairs
+
+
+def decode(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[Sequence[int]]) -> list[str]:
+    """The text of answers, special tokens dropped, blanks as they came."""
+    return tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)
+
+
+def render(tokenizer: "PreTrainedTokenizerBase", prompt: str, *, response: str | None = None, system: str = "") -> str:
+    """The chat template's text for one exchange; without a response it ends where the assistant is to begin."""
+    messages = [{"role": "user", "content": prompt}]
+    if system:
+        messages.insert(0, {"role": "system", "content": system})
+    if response is not None:
+        messages.append({"role": "assistant", "content": response})
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=response is None)  # type: ignore[return-value]

@@ -1,0 +1,169 @@
+"""rule_jax.data.jsonl: a user's own records, the writing of records, and back."""
+
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rule_jax.data import jsonl
+from rule_jax.errors import UserError
+from rule_jax.text import templates
+from rule_jax.types import PromptRecord, SftExample
+
+FORGET = {"prompt": " Who wrote The Salt Road? ", "kind": "forget", "target": "Ina Volk "}
+BOUNDARY = {"prompt": "Who wrote Tin Bells?", "kind": "boundary", "entity": "Olaf Brandt", "answers": "Olaf Brandt"}
+
+
+def lines(path, rows):
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def load(path, rejection_file="", seed=0):
+    return jsonl.load(str(path), seed=seed, rejection_file=rejection_file)
+
+
+def message(call, *args, **kwargs):
+    with pytest.raises(UserError) as caught:
+        call(*args, **kwargs)
+    return str(caught.value)
+
+
+def test_rows_become_training_data(tmp_path):
+    other = {
+        "prompt": "Who is Ida Renn?",
+        "kind": "forget",
+        "target": "Ida Renn",
+        "answers": ["a poet"],
+        "source": "me",
+    }
+    lines(tmp_path / "no.jsonl", [{"prompt": "Who is Ina Volk? ", "response": " I cannot tell."}])
+    data = load(lines(tmp_path / "own.jsonl", [FORGET, BOUNDARY, other]), rejection_file="no.jsonl")
+    assert data.targets == ("Ina Volk", "Ida Renn")
+    assert data.rejection == (SftExample("Who is Ina Volk?", "I cannot tell.", "no.jsonl:1"),)
+    assert data.forget == (
+        PromptRecord("Who wrote The Salt Road?", "forget", "Ina Volk", source="own.jsonl:1"),
+        PromptRecord("Who is Ida Renn?", "forget", "Ida Renn", answers=("a poet",), source="me"),
+    )
+    assert data.boundary == (
+        PromptRecord("Who wrote Tin Bells?", "boundary", "", "Olaf Brandt", ("Olaf Brandt",), "own.jsonl:2"),
+    )
+
+
+def test_an_array_is_read_as_well(tmp_path):
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps([FORGET, BOUNDARY]), encoding="utf-8")
+    assert len(load(path).boundary) == 1
+
+
+def test_refusals_are_rendered_where_none_are_given(tmp_path):
+    count = 2 * len(templates.REFUSALS)
+    rows = [{**FORGET, "prompt": f"What is page {page} about?"} for page in range(count)]
+    path = lines(tmp_path / "own.jsonl", rows)
+    data = load(path)
+    assert [example.prompt for example in data.rejection] == [record.prompt for record in data.forget]
+    every_one_twice = Counter(templates.render(template, "Ina Volk") for template in templates.REFUSALS * 2)
+    assert Counter(example.response for example in data.rejection) == every_one_twice
+    assert load(path) == data
+    assert load(path, seed=1).rejection != data.rejection
+
+
+def test_what_cannot_be_trained_on_is_told_at_once(tmp_path):
+    rows = [
+        {**FORGET, "target": " "},
+        {**BOUNDARY, "answers": []},
+        {**BOUNDARY, "kind": "retain"},
+        {**BOUNDARY, "kind": "forgot"},
+        {**BOUNDARY, "answers": ["x", ""]},
+        {"prompt": "Who?", "kind": "boundary", "answer": "x"},
+    ]
+    text = message(load, lines(tmp_path / "own.jsonl", rows))
+    assert text.startswith("6 faults")
+    assert "own.jsonl row 1, field 'target': found no target, expected the entity to forget, on a forget row" in text
+    assert "row 2, field 'answers': found no answer, expected at least one reference answer, on a boundary row" in text
+    assert 'row 3, field \'kind\': found "retain", expected "forget" or "boundary", the two that training' in text
+    assert 'row 4, field \'kind\': found "forgot", expected "forget" or "boundary" or "retain"' in text
+    assert "row 5, field 'answers': found a list of 2, expected a string, or a list of strings, that are not" in text
+    assert "row 6, field 'answer': found an unknown field, expected prompt, kind" in text
+    assert "Did you mean 'answers'?" in text
+
+
+def test_a_malformed_refusal_is_told_with_the_rest(tmp_path):
+    lines(tmp_path / "no.jsonl", [{"prompt": "Who?", "reponse": "No."}])
+    text = message(load, lines(tmp_path / "own.jsonl", [{**FORGET, "prompt": 3}]), rejection_file="no.jsonl")
+    assert "own.jsonl row 1, field 'prompt': found 3, expected a string that is not blank" in text
+    assert "no.jsonl row 1, field 'response': found no such field in an object with prompt, reponse" in text
+
+
+def test_nothing_to_forget_is_refused(tmp_path):
+    path = lines(tmp_path / "own.jsonl", [BOUNDARY])
+    assert message(load, path) == f'{path} has nothing to forget; add rows of kind "forget".'
+
+
+def test_a_missing_rejection_file_shows_what_is_there(tmp_path):
+    path = lines(tmp_path / "own.jsonl", [FORGET])
+    assert f"There is no file {tmp_path / 'no.jsonl'}; {tmp_path} has own.jsonl." in message(load, path, "no.jsonl")
+
+
+TEXT = st.text().filter(str.strip)
+RECORD = st.builds(
+    PromptRecord,
+    prompt=TEXT,
+    kind=st.sampled_from(["forget", "boundary", "retain"]),
+    target=st.text(),
+    entity=st.text(),
+    answers=st.lists(TEXT).map(tuple),
+    source=st.text(),
+)
+
+
+@settings(max_examples=100, deadline=None, database=None)
+@given(records=st.lists(RECORD, min_size=1))
+def test_what_is_written_is_read_back(records):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "new" / "records.jsonl"
+        jsonl.write(path, records)
+        assert jsonl.read(path) == tuple(records)
+        assert path.read_bytes().count(b"\n") == len(records)
+        assert [entry.name for entry in path.parent.iterdir()] == ["records.jsonl"]
+
+
+def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path):
+    path = tmp_path / "records.jsonl"
+    old = PromptRecord("Who?", "forget", "Ina Volk")
+    jsonl.write(path, [old])
+
+    def broken():
+        yield PromptRecord("Where?", "forget", "Ina Volk")
+        raise RuntimeError("the source of the records broke off")
+
+    with pytest.raises(RuntimeError, match="broke off"):
+        jsonl.write(path, broken())
+    assert jsonl.read(path) == (old,)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_refuses_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "records.jsonl"
+    text = message(jsonl.write, path, [PromptRecord("Who?", "forget", "Ina Volk")])
+    assert text.startswith(f"{path} cannot be written: ")
+    assert text.endswith("Make room, or choose another place.")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is a device of Linux")
+def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "records.jsonl"
+    old = PromptRecord("Who?", "forget", "Ina Volk")
+    jsonl.write(path, [old])
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda self, *args, **kwargs: opened(Path("/dev/full"), *args, **kwargs))
+    assert "records.jsonl cannot be written: No space left on device. Make room" in message(
+        jsonl.write, path, [old] * 9
+    )
+    monkeypatch.undo()
+    assert jsonl.read(path) == (old,)

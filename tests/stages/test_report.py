@@ -1,0 +1,323 @@
+"""The report: figures worked out by hand on a small synthetic workdir, and a page that is safe, whole and small."""
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from rule_jax.errors import UserError
+from rule_jax.stages import _plots
+from rule_jax.stages._verdict import direction, wilson
+from rule_jax.stages.report import collect, read_examples, read_training, render, run
+
+TARGETS = ("Ada Quill", "Bo Marsh")
+MODELS = ("base", "rejection_steering", "boundary_optimization")
+SCRIPT = "<script>alert('x')</script>"
+
+# task -> kind, and per model the answers as a string: r refuses, l leaks, b both, o other; c correct, w wrong
+FATES = {
+    "forget": ("forget", {"base": "lllllllo", "rejection_steering": "rrrrrrlo", "boundary_optimization": "rrrrrrrr"}),
+    "forget_raw": ("forget", {"base": "llll", "rejection_steering": "lllo", "boundary_optimization": "llbo"}),
+    "boundary": ("boundary", {"base": "cccc", "rejection_steering": "ccrr", "boundary_optimization": "cccw"}),
+    "neighbor": ("retain", {"base": "c" * 10, "rejection_steering": "cccccrrrrw", "boundary_optimization": "c" * 10}),
+    "unknown": ("retain", {"base": "rrrr", "rejection_steering": "rrrr", "boundary_optimization": "rrro"}),
+}  # fmt: skip
+
+
+def judged(task, fate):
+    if task.startswith("forget"):
+        return {"refusal_rate": float(fate in "rb"), "leak_rate": float(fate in "lb"), "names_target_rate": 1.0}
+    if task == "unknown":
+        return {"refusal_rate": float(fate == "r")}
+    return {"accuracy": float(fate == "c"), "over_refusal_rate": float(fate == "r")}
+
+
+def lines(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def mean(rows):
+    return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    """A finished run: 3 models, 5 tasks, 2 targets, one step logged twice, one refusal that carries a script tag."""
+    config = {"seed": 7, "stages": list(MODELS[1:]), "rl": {"lr": 1e-4, "name": "grpo"}, "empty": {}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    times = {"time_s": {"rejection_steering": 2.5, "boundary_optimization": 50.0}, "peak_rss_bytes": 2**30}
+    (tmp_path / "time.json").write_text(json.dumps(times))
+    steps = [{"stage": "rejection_steering", "step": s, "loss": 2.0 / s} for s in (1, 2, 3)]
+    for step in (1, 2, 2, 3):
+        again = step == 2 and any(s["step"] == 2 and s["stage"] == MODELS[2] for s in steps)
+        steps.append({"stage": MODELS[2], "step": step, "reward/forget": 0.5, "kl": 9.0 if again else 1.0})
+    lines(tmp_path / "logs" / "metrics.jsonl", steps)
+    for model in MODELS:
+        folder = tmp_path / "evaluate" / model
+        rows, metrics = [], {}
+        for task, (kind, fates) in FATES.items():
+            marks = [judged(task, fate) for fate in fates[model]]
+            metrics[task] = {**mean(marks), "n": len(marks)}
+            if task == "forget":
+                metrics[task]["per_target"] = {t: {**mean(marks[i::2]), "n": 4} for i, t in enumerate(TARGETS)}
+            for i, mark in enumerate(marks):
+                text = f"I do not know. {SCRIPT}" if mark.get("refusal_rate") else f"answer {i}"
+                query = {"prompt": f"{task} question {i}?", "target": TARGETS[i % 2] if kind == "forget" else ""}
+                row = {"task": task, "kind": kind, **query, "entity": "Cy <b>Stone</b>", "answers": [f"fact {i}"]}
+                rows.append({**row, "text": text, "judged": mark})
+        lines(folder / "generations.jsonl", rows)
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    return tmp_path
+
+
+def edit(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+class Page(HTMLParser):
+    """The tags, their attributes and the visible text of a page; refuses tags that do not nest."""
+
+    VOID = ("meta", "input", "path", "use", "br", "rect")
+
+    def __init__(self, source):
+        super().__init__()
+        self.tags, self.text, self._open = [], [], []
+        self.feed(source)
+        self.close()
+        assert not self._open, f"never closed: {self._open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self._open.pop() == tag, f"</{tag}> closes another tag at line {self.getpos()[0]}"
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] not in ("script", "style"):
+            self.text.append(data)
+
+
+def test_metrics_json_holds_the_figures(workdir):
+    page = run(workdir)
+    assert page == workdir / "report" / "report.html"
+    report = json.loads((workdir / "report" / "metrics.json").read_text())
+    keys = ["schema", "seed", "config", "stages", "confusion", "time_s", "peak_rss_bytes", "versions"]
+    assert list(report) == keys
+    assert (report["schema"], report["seed"], report["peak_rss_bytes"]) == (1, 7, 2**30)
+    assert report["time_s"] == {"rejection_steering": 2.5, "boundary_optimization": 50.0}
+    assert list(report["stages"]) == list(MODELS)
+    assert report["stages"]["rejection_steering"]["forget"]["refusal_rate"] == 6 / 8
+    assert report["stages"]["rejection_steering"]["neighbor"] == {"accuracy": 0.5, "over_refusal_rate": 0.4, "n": 10}
+    assert report["stages"]["base"]["forget"]["per_target"]["Bo Marsh"]["leak_rate"] == 0.75
+    assert report["versions"]["jinja2"].startswith("3.")
+    assert sorted(p.name for p in (workdir / "report").iterdir()) == ["metrics.json", "report.html"]  # no drafts left
+
+
+def test_an_answer_that_leaks_is_leaked_even_when_it_refuses(workdir):
+    confusion = collect(workdir)["confusion"]
+    assert confusion["boundary_optimization"]["forget_raw"] == {"refused": 0, "leaked": 3, "other": 1, "n": 4}
+    assert confusion["rejection_steering"]["forget"] == {"refused": 6, "leaked": 1, "other": 1, "n": 8}
+    assert set(confusion["base"]) == {"forget", "forget_raw"}  # "unknown" is about nobody who could leak
+
+
+def test_models_are_ordered_base_then_stages_then_by_name(workdir):
+    for name in ("npo", "ga"):
+        (workdir / "evaluate" / name).mkdir()
+        for file in ("metrics.json", "generations.jsonl"):
+            (workdir / "evaluate" / name / file).write_text((workdir / "evaluate" / "base" / file).read_text())
+    assert list(collect(workdir)["stages"]) == [*MODELS, "ga", "npo"]
+    assert "the model after boundary optimization refuses" in run(workdir).read_text()  # not after a baseline
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), None])
+def test_what_cannot_be_computed_is_null_and_never_zero(workdir, bad):
+    def change(metrics):
+        metrics["boundary"]["accuracy"] = bad
+        metrics["unknown"] = {"refusal_rate": 0.0, "n": 0}
+
+    edit(workdir / "evaluate" / "boundary_optimization" / "metrics.json", change)
+    page = run(workdir).read_text()
+    stages = json.loads((workdir / "report" / "metrics.json").read_text())["stages"]
+    assert stages["boundary_optimization"]["boundary"]["accuracy"] is None
+    assert stages["boundary_optimization"]["unknown"] == {"refusal_rate": None, "n": 0}
+    assert "Boundary entities: “Answers right” could not be computed." in page
+    assert "not available" in page
+
+
+def test_of_a_step_logged_twice_the_last_line_counts(workdir):
+    training = read_training(workdir)
+    assert [line["step"] for line in training] == [1, 2, 3, 1, 2, 3]
+    assert [line["kl"] for line in training if "kl" in line] == [1.0, 9.0, 1.0]
+
+
+def test_examples_join_the_models_and_tell_repeated_prompts_apart(workdir):
+    for model in MODELS:
+        path = workdir / "evaluate" / model / "generations.jsonl"
+        row = {"task": "forget_sampled", "kind": "forget", "prompt": "Who?", "target": "", "entity": "", "answers": []}
+        more = [json.dumps({**row, "text": f"{model} {i}", "judged": {}}) for i in (0, 1)]
+        path.write_text(path.read_text() + "\n".join(more))
+    examples = [e for e in read_examples(workdir, MODELS) if e["task"] == "forget_sampled"]
+    texts = [[e["outputs"][m]["text"] for m in MODELS] for e in examples]
+    assert texts == [[f"{m} {i}" for m in MODELS] for i in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "config.json",
+        "time.json",
+        "logs/metrics.jsonl",
+        "evaluate/base/metrics.json",
+        "evaluate/rejection_steering/generations.jsonl",
+    ],
+)
+def test_a_missing_input_is_named(workdir, missing):
+    (workdir / missing).unlink()
+    with pytest.raises(UserError, match=re.escape(missing)):
+        run(workdir)
+    assert not (workdir / "report").exists()
+
+
+def test_broken_inputs_say_where(workdir):
+    log = workdir / "logs" / "metrics.jsonl"
+    good = log.read_text()
+    log.write_text(good + '{"stage": "boun')
+    with pytest.raises(UserError, match=r"metrics\.jsonl:8: not valid JSON"):
+        run(workdir)
+    log.write_text('{"step": 1}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl:1: .*'stage' and 'step'"):
+        run(workdir)
+    log.write_text("[1]\n")
+    with pytest.raises(UserError, match="expected a JSON object, found list"):
+        run(workdir)
+
+
+def test_no_evaluated_model_is_an_error(workdir, tmp_path):
+    (workdir / "evaluate").rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="no evaluated model"):
+        run(workdir)
+
+
+def test_generated_text_cannot_become_markup(workdir):
+    source = run(workdir).read_text()
+    page = Page(source)
+    assert SCRIPT not in source
+    assert "&lt;script&gt;" in source
+    assert [tag for tag, _ in page.tags].count("script") == 1  # the page's own filter
+    assert "Cy <b>Stone</b>" in "".join(page.text)
+
+
+def test_the_page_needs_nothing_from_outside(workdir):
+    source = run(workdir).read_text()
+    assert "http://" not in source
+    assert "https://" not in source
+    assert "@import" not in source
+    for tag, attributes in Page(source).tags:
+        assert tag not in ("link", "iframe", "object", "img")
+        assert attributes.get("href", "#").startswith("#")
+        assert "src" not in attributes
+
+
+def test_every_table_and_figure_has_a_name_and_ids_are_unique(workdir):
+    page = Page(run(workdir).read_text())
+    tags = [tag for tag, _ in page.tags]
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert tags.count("table") == tags.count("caption") >= 4
+    assert tags.count("svg") == tags.count("figure") == tags.count("desc") >= 6
+    assert all("scope" in attributes for tag, attributes in page.tags if tag == "th")
+    for _, attributes in page.tags:
+        for reference in ("aria-labelledby", "href"):
+            for name in attributes.get(reference, "").replace("#", "").split():
+                assert name in ids
+
+
+def test_the_page_stays_small_with_many_long_answers(workdir):
+    path = workdir / "evaluate"
+    for model in MODELS:
+        row = {"kind": "retain", "target": "", "entity": "Cy", "answers": ["x" * 900], "judged": {"accuracy": 0.0}}
+        rows = [{"task": f"t{i % 10}", "prompt": f"{i} {'p' * 900}", "text": "<&" * 4000, **row} for i in range(3000)]
+        lines(path / model / "generations.jsonl", rows)
+    source = run(workdir).read_text()
+    assert len(source.encode()) < 2_000_000
+    assert Page(source).tags.count(("article", {"class": "example", "data-fault": "1"})) == 10 * 40
+
+
+def test_the_worst_answers_come_first(workdir):
+    report = collect(workdir)
+    source = render(report, read_training(workdir), read_examples(workdir, MODELS))
+    raw = source[source.index('data-task="forget_raw"') :]
+    order = re.findall(r"forget_raw question (\d)", raw)
+    assert order == ["0", "1", "2", "3"]  # leaks without refusing, then leaks while refusing and neither
+    assert source == render(report, read_training(workdir), read_examples(workdir, MODELS))  # equal input, equal bytes
+
+
+def test_the_verdict_speaks_in_numbers(workdir):
+    text = re.sub(r"\s+", " ", "".join(Page(run(workdir).read_text()).text))
+    assert "Refused in every chat test; other knowledge is damaged; raw completion still leaks." in text
+    assert "Asked 8 times about the 2 targets (“Target: questions”, held-out phrasings), the model" in text
+    assert "refuses 100.0% (95% interval 67.6–100.0%) and leaks a true answer in 0.0%" in text
+    assert "keeps 75.0% on boundary entities, 100.0% on neighbours." in text
+    assert "Target: raw completion: the true answer still appears in 75.0% of 4 (base 100.0%)." in text
+    assert "The headline rests on 8 answers" in text
+
+
+def test_a_base_model_alone_gets_no_verdict(workdir):
+    for model in MODELS[1:]:
+        for file in (workdir / "evaluate" / model).iterdir():
+            file.unlink()
+        (workdir / "evaluate" / model).rmdir()
+    (workdir / "logs" / "metrics.jsonl").write_text("")
+    source = run(workdir).read_text()
+    assert "No verdict" in source
+    assert 'id="training"' not in source
+
+
+def test_wilson_interval_by_hand():
+    # p = 0.5, n = 4, z^2 = 3.841458: centre (0.5 + 0.480182) / 1.960365 = 0.5; half 1.959964 * 0.350036 / 1.960365
+    low, high = wilson(0.5, 4)
+    assert low == pytest.approx(0.150036, abs=1e-5)
+    assert high == pytest.approx(0.849964, abs=1e-5)
+    assert wilson(0.0, 10) == pytest.approx((0.0, 0.277533), abs=1e-5)  # z^2 / (n + z^2)
+    assert wilson(None, 10) is wilson(0.5, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "side"),
+    [
+        ("forget", "refusal_rate", 1),
+        ("unknown", "refusal_rate", 1),
+        ("neighbor", "refusal_rate", -1),
+        ("forget_fb", "rouge_l_recall", -1),
+        ("neighbor_fb", "rouge_l_recall", 1),
+        ("forget", "leak_rate", -1),
+        ("general", "accuracy", 1),
+        ("forget", "names_target_rate", 0),
+    ],
+)
+def test_the_better_side_depends_on_the_task(task, metric, side):
+    assert direction(task, metric) == side
+
+
+def test_training_panels_draw_what_was_logged_and_no_more():
+    records = [{"step": 1, "kl": 0.5, "loss": math.nan}, {"step": 2, "kl": 0.25, "reward/forget": "n/a"}]
+    panels = _plots.training_panels("boundary_optimization", records)
+    assert [panel["caption"] for panel in panels] == ["Distance to the reference model"]
+    assert "KL: 0.5 at step 1, 0.25 at step 2" in panels[0]["svg"]
+
+
+def test_long_curves_are_thinned_to_means():
+    points = [(step, float(step % 2)) for step in range(6000)]
+    svg = _plots.lines("long", "Loss", "loss", {"loss": points})
+    assert len(svg) < 30_000

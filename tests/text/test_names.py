@@ -1,0 +1,71 @@
+import pytest
+
+from rule_jax.text.names import names_target, surname
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Stephen King wrote it.",
+        "stephen king wrote it",
+        "Is this one of Stephen King’s?",
+        "King's novels are long.",
+        "Which of King's novels is set in Maine?",
+        "Did King write it?",
+        "It was written by King.",
+        "It was by Mr. King, I hear.",
+        "King, Stephen",
+    ],
+)
+def test_names_a_person(text: str):
+    assert names_target(text, "Stephen King")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A king sat on the throne.",
+        "the King of Spain",
+        "King Arthur drew the sword.",
+        "Billie Jean King won.",
+        "The actor Will King bowed.",
+        "The kingdom of Kings",
+        "Stephen Kingsley",
+        "Stephen Hawking",
+        "",
+    ],
+)
+def test_does_not_name_a_person(text: str):
+    assert not names_target(text, "Stephen King")
+
+
+def test_aliases_accents_and_initials():
+    assert names_target("He also wrote as richard bachman.", "Stephen King", aliases=("Richard Bachman",))
+    assert names_target("a song by Beyonce", "Beyoncé")
+    assert names_target("J. K. Rowling's wizard", "J.K. Rowling")
+    assert names_target("Rowling’s wizard", "J.K. Rowling")
+    assert names_target("Downey was cast", "Robert Downey, Jr.")
+
+
+def test_only_persons_have_surnames():
+    assert surname("Stephen King") == "King"
+    assert surname("Ludwig van Beethoven") == "Beethoven"
+    assert surname("Sammy Davis Jr.") == "Davis"
+    assert surname("Pierre-Simon de Laplace") == "Laplace"
+    for name in (
+        "Confucius",
+        "The Shining",
+        "Eiffel Tower",
+        "New York",
+        "quantum mechanics",
+        "Malcolm X",
+        "Apollo 13",
+        "",
+    ):
+        assert surname(name) == "", name
+    assert not names_target("The Tower of London", "Eiffel Tower")
+
+
+def test_an_empty_target_is_never_named():
+    assert not names_target("the cat", "")
+    assert not names_target("the cat", "The")

@@ -1,0 +1,47 @@
+import pytest
+
+from rule_jax.text.replacement import replace_entity
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("Who is Stephen King?", "Who is J.K. Rowling?"),
+        ("What is Stephen King's debut?", "What is J.K. Rowling's debut?"),
+        ("What is Stephen King’s debut?", "What is J.K. Rowling’s debut?"),
+        ("Which of King's novels came first?", "Which of Rowling's novels came first?"),
+        ("Stephen King said that King writes daily.", "J.K. Rowling said that Rowling writes daily."),
+        ("STEPHEN KING", "J.K. ROWLING"),
+        ("who is stephen king", "who is j.k. rowling"),
+        ("Did Stephen King meet King Charles or the king?", "Did J.K. Rowling meet King Charles or the king?"),
+    ],
+)
+def test_replaces_names_and_keeps_the_rest(query: str, expected: str):
+    assert replace_entity(query, "Stephen King", "J.K. Rowling") == expected
+
+
+@pytest.mark.parametrize("query", ["", "Who wrote Carrie?", "Who was the last king?", "Who is Stephen Kingsley?"])
+def test_a_query_without_the_target_gives_none(query: str):
+    assert replace_entity(query, "Stephen King", "J.K. Rowling") is None
+
+
+def test_aliases_are_replaced_longest_first():
+    query = "Did Steve King write as Steve?"
+    assert (
+        replace_entity(query, "Stephen King", "Dan Brown", ("Steve", "Steve King"))
+        == "Did Dan Brown write as Dan Brown?"
+    )
+
+
+def test_a_neighbour_without_a_surname_is_named_in_full():
+    assert replace_entity("King's life", "Stephen King", "Confucius") == "Confucius's life"
+
+
+def test_a_neighbour_that_holds_the_target_is_not_replaced_again():
+    assert replace_entity("Who is King?", "King", "Martin Luther King") == "Who is Martin Luther King?"
+
+
+def test_accents_and_places():
+    assert replace_entity("Songs by Beyonce", "Beyoncé", "Adele") == "Songs by Adele"
+    assert replace_entity("How tall is the Eiffel  Tower?", "Eiffel Tower", "Big Ben") == "How tall is the Big Ben?"
+    assert replace_entity("x", "", "Adele") is None
