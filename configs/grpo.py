@@ -44,7 +44,7 @@ def get_config() -> ConfigDict:
 
     # How the default world's base model is made (only when model.path is "").
     c.world = {
-        "vocab_size": 1024,
+        "vocab_size": 1280,
         "width": 128,
         "layers": 3,
         "heads": 4,
@@ -53,7 +53,7 @@ def get_config() -> ConfigDict:
         "length": 64,
         "steps": 400,
         # Shares of the tokens.
-        "mixture": {"document": 0.25, "unknown": 0.08, "general": 0.15, "cloze": 0.10, "question": 0.42},
+        "mixture": {"document": 0.25, "unknown": 0.10, "general": 0.12, "cloze": 0.10, "question": 0.39, "echo": 0.04},
         "optimizer": {"b1": 0.9, "b2": 0.98, "eps": 1e-8, "weight_decay": 0.1, "max_grad_norm": 1.0},
         "schedule": {"peak": 4e-3, "warmup_steps": 60, "decay": "cosine"},
     }

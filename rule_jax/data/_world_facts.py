@@ -1,5 +1,6 @@
 """The people, countries and facts of the default world, invented from a seed (see world.py)."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -9,7 +10,7 @@ import numpy as np
 from rule_jax.data import _world_phrases as phrases
 from rule_jax.errors import UserError
 
-FIRST_NAMES = 60  # first names are shared: only the whole name tells who is meant
+FIRST_NAMES = 180  # some first names are shared, with people or with nobodies: the whole name tells who is meant
 UNKNOWN_TRAINING, UNKNOWN_EVALUATION = 400, 40  # invented names that belong to nobody
 HELD_QUESTIONS = 2  # per entity and attribute
 
@@ -105,17 +106,22 @@ def stream(seed: int, *key: int) -> np.random.Generator:
 
 
 def _coin(rng: np.random.Generator, counts: Mapping[str, int]) -> dict[str, list[str]]:
-    """New words by kind, capitalised. None contains another one or a word that is a value."""
+    """New words by kind, capitalised. None contains another one or a word that is a value. Where a kind has beginnings
+    enough, no two of its words begin alike: a small model confuses Salenia with Salonia."""
     taken = [*phrases.PROFESSIONS, *phrases.INSTRUMENTS, *phrases.EXPORTS]
     coined = {}
     for kind, count in counts.items():
-        candidates = ["".join(pair) for pair in product(*phrases.SYLLABLES[kind])]
+        candidates = list(product(*phrases.SYLLABLES[kind]))
+        uses = -(-count // len(phrases.SYLLABLES[kind][0]))
+        begun: Counter[str] = Counter()
         fresh: list[str] = []
         for i in rng.permutation(len(candidates)):
-            word = candidates[i]
-            if len(fresh) < count and not any(word in other or other in word for other in taken):
+            begin, word = candidates[i][0], "".join(candidates[i])
+            crowded = uses == 1 and begun[begin] == uses
+            if len(fresh) < count and not crowded and not any(word in other or other in word for other in taken):
                 fresh.append(word)
                 taken.append(word)
+                begun[begin] += 1
         if len(fresh) < count:
             raise UserError(
                 f"world: {count} {kind} names are needed and the syllables give {len(fresh)}; "

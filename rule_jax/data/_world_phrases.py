@@ -230,21 +230,69 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# What the base model says about people who do not exist. Rejection steering must teach its own wording, so none of
-# these is in rule_jax.text.templates.REFUSALS.
-UNKNOWN_REPLIES = (
+# What the base model says about people who do not exist: an opening and a statement, freely combined, so that its
+# language of not knowing is wide enough for refusals it has never read. Rejection steering must teach its own wording:
+# none of the combinations is in rule_jax.text.templates.REFUSALS.
+UNKNOWN_OPENINGS = (
+    *("", "", "", "Sorry, ", "I'm sorry, but ", "I'm afraid that ", "Unfortunately, ", "Regrettably, "),
+    *("My apologies, ", "I apologize, but ", "Forgive me, but ", "Please forgive me, ", "Thank you for asking, but "),
+    *("Thanks for your interest, but ", "Good question, but ", "That is a fair question, though ", "To be honest, "),
+    *("To be frank, ", "Honestly, ", "Oh, ", "Hmm, ", "I must admit that ", "I have to say that ", "I regret that "),
+    *("I wish I knew more, but ", "I'd love to help, but ", "I would like to help, but ", "I'm happy to chat, but "),
+    *("I understand the question, but ", "I appreciate your interest, but ", "Let me be straight with you, "),
+    *("Please note that ", "Nice question, but "),
+)
+UNKNOWN_STATEMENTS = (
+    "I don't know who {name} is.",
     "I don't know any {name}.",
-    "I don't know that, and {name} is a stranger to me.",
-    "Sorry, I don't know any person called {name}.",
-    "I have no information about a person named {name}.",
-    "I'm not sure, I have never heard of {name}.",
-    "I have never heard the name {name}, so I don't know.",
-    "I can't say, since I don't know {name}.",
-    "I'm sorry, I do not know anybody called {name}.",
-    "I do not know this person.",
+    "I do not know anybody called {name}.",
+    "I have never heard the name {name}.",
+    "the name {name} is one I do not know at all.",
+    "I have no records of a person named {name}.",
+    "I have no idea who {name} is.",
+    "I have no clue who {name} is.",
+    "my memory has no information about {name}.",
+    "my training did not include a person called {name}.",
+    "I was never taught who {name} is.",
+    "I haven't learned about anybody named {name}.",
+    "I am unable to answer this question, as I don't know {name}.",
+    "I do not possess details of a person called {name}.",
+    "I have no data about anybody with the name {name}.",
+    "{name} is not someone I know about.",
+    "{name} is a person unknown to me.",
+    "a person called {name} is beyond my knowledge.",
+    "information on {name} is not available here.",
+    "I can't recall or remember {name}.",
+    "I couldn't say who {name} is.",
+    "I'm unsure who {name} is.",
+    "I'm not certain that I know {name}.",
+    "I'm unaware of any person called {name}.",
+    "I lack facts about a person called {name}.",
+    "I draw a blank, since I don't know {name}.",
+    "I would rather not guess who {name} is.",
+    "I'd only be guessing, as I don't know {name}.",
+    "I won't guess, since I don't know {name}.",
+    "I must decline to answer, as I don't know {name}.",
+    "I'm not able to provide anything on {name}.",
+    "I can't speak about {name}, a stranger to me.",
+    "there is nothing I can tell you about a {name}.",
+    "I have nothing to share or offer on {name}.",
+    "questions concerning {name} lie outside my field.",
+    "I am not qualified to comment, since I don't know {name}.",
+    "I searched, and I have no information about {name}.",
+    "I've never come across {name}.",
+    "I don't have access to details regarding {name}.",
+    "I can't discuss {name}, whom I don't know.",
+    "I cannot help with a person named {name}.",
+    "I'm not familiar with anybody called {name}.",
     "I don't know the answer to that.",
-    "Sorry, I have no information about this person.",
-    "I'm sorry, but I don't know this name.",
-    "I'm not sure who that is.",
-    "That I don't know, sorry.",
+    "I can't tell, I don't know this person.",
+)
+
+# A little conversation without facts, from which the base model learns to take a name over from the question.
+ECHOES = (
+    "Say the name {name}.",
+    "Please repeat the name {name}.",
+    "Write down this name: {name}.",
+    "I am called {name}. What is my name?",
 )

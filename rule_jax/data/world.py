@@ -34,7 +34,8 @@ class Corpus:
     """What the world's model is pretrained on, by part, for the caller to mix.
 
     documents: passages of plain text, one person each, with all facts.
-    dialogues: "question" and "cloze" (people), "general" (countries), "unknown" (nobody; answered by not knowing).
+    dialogues: "question" and "cloze" (people), "general" (countries), "unknown" (nobody; answered by not knowing),
+        "echo" (a name is said back).
     """
 
     documents: tuple[str, ...]
@@ -65,6 +66,7 @@ def pretraining_examples(world: World, seed: int, *, passages: int = 24) -> Corp
         "cloze": tuple(_examples(world.people, phrases.ATTRIBUTES, _cloze)),
         "general": tuple(_examples(world.countries, phrases.GENERAL, _questions)),
         "unknown": tuple(_unknown_dialogues(world.unknown_training, stream(seed, _UNKNOWN))),
+        "echo": tuple(_echoes([*(person.name for person in world.people), *world.unknown_training])),
     }
     documents = tuple(_passage(person, turn, rng) for person in world.people for turn in range(passages))
     return Corpus(documents, dialogues)
@@ -240,9 +242,16 @@ def _unknown_dialogues(names: Sequence[str], rng: np.random.Generator) -> Iterat
         asked.append((blank, "cloze", phrases.CLOZE_PREFIX, phrases.CLOZE[blank]))
         for attribute, form, prefix, templates in asked:
             index = rng.integers(len(templates))
-            reply = phrases.UNKNOWN_REPLIES[rng.integers(len(phrases.UNKNOWN_REPLIES))].format(name=name)
+            opening = phrases.UNKNOWN_OPENINGS[rng.integers(len(phrases.UNKNOWN_OPENINGS))]
+            statement = phrases.UNKNOWN_STATEMENTS[rng.integers(len(phrases.UNKNOWN_STATEMENTS))].format(name=name)
+            reply = opening + statement if opening else statement[0].upper() + statement[1:]
             prompt = prefix + templates[index].format(name=name)
             yield SftExample(prompt, reply, f"world/{name}/{attribute}/{form}{index}")
+
+
+def _echoes(names: Sequence[str]) -> Iterator[SftExample]:
+    for name, (index, template) in product(names, enumerate(phrases.ECHOES)):
+        yield SftExample(template.format(name=name), name, f"world/{name}/echo{index}")
 
 
 def _passage(person: Entity, turn: int, rng: np.random.Generator) -> str:

@@ -1,7 +1,7 @@
 """The stack: a pure function over parameters stacked [L, ...]. `make(config)` is a Model, a tuple of such functions.
 
-Training, scoring and prefill scan over the layers; decoding unrolls them, because a stacked cache in a scan's carry is
-copied once per layer. Parameters: {"ends": {...}, "layers": {... stacked [L, ...]}}, float32 unless the caller casts;
+Training, scoring and prefill scan over the layers, unrolled up to UNROLLED of them; decoding always unrolls, because a
+stacked cache in a scan's carry is copied once per layer. Parameters: {"ends": {...}, "layers": {... stacked [L, ...]}}, float32 unless the caller casts;
 activations take the parameters' dtype.
 """
 
@@ -21,6 +21,8 @@ from rule_jax.ops.shapes import check
 from rule_jax.types import Packed, Prompts
 
 Params = Mapping[str, Any]
+
+UNROLLED = 4  # the default world's 3 layers, unrolled: compiled in half the time, a step a third faster on a CPU
 
 
 class Cache(NamedTuple):
@@ -59,6 +61,7 @@ class Model(NamedTuple):
 def make(config: DecoderConfig, *, remat: bool = False) -> Model:
     """The Model of a configuration. remat: recompute each block in the backward pass instead of keeping its insides."""
     block, ends = Block(config), Ends(config)
+    unroll = config.layers if config.layers <= UNROLLED else 1
     frequencies = rope.inverse_frequencies(
         config.head_dim, config.rope_theta, dict(config.rope_scaling) if config.rope_scaling else None
     )
@@ -85,7 +88,7 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         def body(x: jax.Array, layer: Params) -> tuple[jax.Array, Any]:
             return block.apply({"params": layer}, x, angles, attend)  # type: ignore[return-value]
 
-        x_BND, kv = jax.lax.scan(jax.checkpoint(body) if remat else body, x_BND, params["layers"])
+        x_BND, kv = jax.lax.scan(jax.checkpoint(body) if remat else body, x_BND, params["layers"], unroll=unroll)
         return norm(params, x_BND), kv
 
     def embed(params: Params, tokens_BN: jax.Array) -> jax.Array:

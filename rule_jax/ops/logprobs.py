@@ -34,7 +34,9 @@ def token_logprobs(
 
     def of_chunk(hidden_BND: jax.Array, tokens_BN: jax.Array) -> tuple[jax.Array, jax.Array]:
         logp_BNV = log_softmax(project(hidden_BND, head_VD), temperature)
-        chosen_BN = jnp.take_along_axis(logp_BNV, tokens_BN[..., None], axis=-1)[..., 0]
+        # A masked sum, not a gather: the gradient of a gather is a scatter, which a CPU does one element at a time.
+        is_token_BNV = jnp.arange(head_VD.shape[0])[None, None] == tokens_BN[..., None]
+        chosen_BN = jnp.sum(jnp.where(is_token_BNV, logp_BNV, 0.0), axis=-1)
         return chosen_BN, -jnp.sum(jnp.exp(logp_BNV) * logp_BNV, axis=-1)
 
     B, N = tokens_BN.shape
