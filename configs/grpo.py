@@ -53,7 +53,7 @@ def get_config() -> ConfigDict:
         "length": 64,
         "steps": 400,
         # Shares of the tokens.
-        "mixture": {"document": 0.25, "unknown": 0.10, "general": 0.12, "cloze": 0.10, "question": 0.39, "echo": 0.04},
+        "mixture": {"document": 0.22, "unknown": 0.10, "general": 0.16, "cloze": 0.10, "question": 0.38, "echo": 0.04},
         "optimizer": {"b1": 0.9, "b2": 0.98, "eps": 1e-8, "weight_decay": 0.1, "max_grad_norm": 1.0},
         "schedule": {"peak": 4e-3, "warmup_steps": 60, "decay": "cosine"},
     }
@@ -67,7 +67,7 @@ def get_config() -> ConfigDict:
         "microbatches": 1,
         "max_length": 512,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
-        "schedule": {"peak": 1.8e-4, "warmup_steps": 0, "decay": "constant"},
+        "schedule": {"peak": 1.6e-4, "warmup_steps": 0, "decay": "constant"},
         "checkpoint_every": 10,
         "keep_checkpoints": 2,
     }

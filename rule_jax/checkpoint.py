@@ -46,7 +46,7 @@ class Checkpoints:
         rest = {"step": like.step, "opt_state": like.opt_state, "key": like.key}
         args = ocp.args.Composite(params=ocp.args.StandardRestore(like.params), rest=ocp.args.StandardRestore(rest))
         found = self.manager.restore(step, args=args)
-        return TrainState(params=found.params, **found.rest)
+        return TrainState(params=found["params"], **found["rest"])
 
 
 def load_params(directory: Path, model: Model, mesh: Mesh) -> Params:
@@ -56,7 +56,7 @@ def load_params(directory: Path, model: Model, mesh: Mesh) -> Params:
         if step is None:
             raise UserError(f"{directory} holds no checkpoint; run the stage that makes it first")
         args = ocp.args.Composite(params=ocp.args.StandardRestore(abstract_params(model, mesh)))
-        return checkpoints.manager.restore(step, args=args).params
+        return checkpoints.manager.restore(step, args=args)["params"]
 
 
 def abstract_params(model: Model, mesh: Mesh) -> Any:

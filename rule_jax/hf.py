@@ -4,7 +4,6 @@ Only safetensors and JSON are read; pickles are refused. Tensors stream one slic
 device shards that need them, and a directory is published by a rename, so a killed export never looks complete.
 """
 
-import json
 import os
 import shutil
 import tempfile
@@ -19,7 +18,7 @@ from jax.sharding import Mesh
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from rule_jax import plugin, programs, sharding
+from rule_jax import files, plugin, programs, sharding
 from rule_jax.errors import UserError
 from rule_jax.models import decoder
 from rule_jax.models.decoder import Model, Params
@@ -40,7 +39,9 @@ CARRIED = (  # everything beside the weights that a model needs to be used as be
 )
 
 
-def load(path: str | Path, mesh: Mesh | None = None, dtype: Any = jnp.float32, remat: bool = False) -> tuple[Model, Params]:
+def load(
+    path: str | Path, mesh: Mesh | None = None, dtype: Any = jnp.float32, remat: bool = False
+) -> tuple[Model, Params]:
     """The model of an HF directory and its parameters, on `mesh` (default: one device), in `dtype`.
 
     Raises UserError when a file is missing or unreadable, the architecture is not supported, or a tensor is missing,
@@ -63,7 +64,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_dir():
         raise UserError(f"model directory {path} does not exist; config.model.path must name a local HF directory")
-    hf = read_json(path / "config.json")
+    hf = files.read_json(path / "config.json")
     if "auto_map" in hf:
         raise UserError(f"{path}: the model asks for remote code (auto_map), which is never run")
     if hf.get("quantization_config"):
@@ -72,25 +73,11 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return hf
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises UserError naming the file when it is missing or not one."""
-    if not path.is_file():
-        beside = ", ".join(sorted(p.name for p in path.parent.iterdir())[:12]) if path.parent.is_dir() else "nothing"
-        raise UserError(f"{path.parent} has no {path.name}; it has: {beside}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a JSON {type(content).__name__}, expected an object")
-    return content
-
-
 def eos_ids(path: str | Path) -> tuple[int, ...]:
     """The ids that end an answer: generation_config.json's, else config.json's. Raises UserError when neither says."""
     path = Path(path)
-    generation = read_json(path / "generation_config.json") if (path / "generation_config.json").exists() else {}
-    for source in (generation, read_json(path / "config.json")):
+    generation = files.read_json(path / "generation_config.json") if (path / "generation_config.json").exists() else {}
+    for source in (generation, files.read_json(path / "config.json")):
         value = source.get("eos_token_id")
         if value is not None:
             return tuple(value) if isinstance(value, list) else (value,)
@@ -108,13 +95,13 @@ def _family(hf: Mapping[str, Any]) -> Any:
 # Import
 
 
-class _Files:
+class _Source:
     """The tensors of a directory by name; opens each safetensors file once and reads slices on demand."""
 
     def __init__(self, path: Path):
         index = path / "model.safetensors.index.json"
         if index.exists():
-            names = sorted(set(read_json(index)["weight_map"].values()))
+            names = sorted(set(files.read_json(index)["weight_map"].values()))
             absent = [name for name in names if not (path / name).is_file()]
             if absent:
                 raise UserError(f"{index} points at files that are not there: {', '.join(absent)}")
@@ -122,13 +109,15 @@ class _Files:
             names = sorted(p.name for p in path.glob("*.safetensors"))
         if not names:
             pickles = sorted(p.name for p in path.glob("*.bin")) + sorted(p.name for p in path.glob("*.pt*"))
-            hint = f"; {pickles[0]} is a pickle, which is never read: save the model with safetensors" if pickles else ""
+            hint = (
+                f"; {pickles[0]} is a pickle, which is never read: save the model with safetensors" if pickles else ""
+            )
             raise UserError(f"{path} has no .safetensors file{hint}")
         self.path, self.where = path, {}
         for name in names:
             try:
                 handle = safe_open(path / name, framework="np")
-                self.where.update({key: (name, handle) for key in handle.keys()})
+                self.where.update(dict.fromkeys(handle.keys(), (name, handle)))
             except (SafetensorError, OSError) as error:
                 raise UserError(f"{path / name} is not a readable safetensors file: {error}") from None
 
@@ -141,42 +130,44 @@ class _Files:
 
 def check(path: str | Path) -> None:
     """Everything about a model directory that can be known without reading its weights. Raises UserError as `load`."""
-    model, files = load_model(path), _Files(Path(path))
+    model, source = load_model(path), _Source(Path(path))
     shapes = jax.eval_shape(model.init, jax.random.key(0))
-    _check_tensors(files, _family(read_config(path)).tensors(model.config), shapes, model.config.layers)
+    _check_tensors(source, _family(read_config(path)).tensors(model.config), shapes, model.config.layers)
 
 
 def load_params(path: str | Path, model: Model, mesh: Mesh, dtype: Any = jnp.float32) -> Params:
     """The parameters of an HF directory, read straight into their training shards. Raises UserError as `load` does."""
-    files = _Files(Path(path))
+    source = _Source(Path(path))
     tensors = _family(read_config(path)).tensors(model.config)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
-    _check_tensors(files, tensors, shapes, model.config.layers)
+    _check_tensors(source, tensors, shapes, model.config.layers)
     where = programs.param_shardings(model, mesh)
     params: dict[str, Any] = {}
     for tensor in tensors:
         shape = _at(shapes, tensor.path).shape
 
         def part(index: tuple[slice, ...], tensor: Tensor = tensor, shape: tuple[int, ...] = shape) -> np.ndarray:
-            return _read(files, tensor, shape, index).astype(dtype)
+            return _read(source, tensor, shape, index).astype(dtype)
 
-        _set(params, tensor.path, jax.make_array_from_callback(shape, _at(where, tensor.path), part))
+        _set(params, tensor.path, jax.make_array_from_callback(shape, _at(where, tensor.path), part))  # type: ignore[arg-type]
     return params
 
 
-def _check_tensors(files: _Files, tensors: tuple[Tensor, ...], shapes: Any, layers: int) -> None:
-    expected = {name: shape for t in tensors for name, shape in _checkpoint_shapes(t, _at(shapes, t.path).shape, layers)}
-    missing = sorted(expected.keys() - files.where.keys())
+def _check_tensors(source: _Source, tensors: tuple[Tensor, ...], shapes: Any, layers: int) -> None:
+    expected = {
+        name: shape for t in tensors for name, shape in _checkpoint_shapes(t, _at(shapes, t.path).shape, layers)
+    }
+    missing = sorted(expected.keys() - source.where.keys())
     # A tied head is often stored again, and old checkpoints store the rope frequencies: both are redundant.
-    extra = sorted(n for n in files.where.keys() - expected.keys() if n != "lm_head.weight" and "rotary_emb" not in n)
+    extra = sorted(n for n in source.where.keys() - expected.keys() if n != "lm_head.weight" and "rotary_emb" not in n)
     if missing or extra:
         raise UserError(
-            f"{files.path}: tensors do not match config.json; missing {len(missing)} {missing[:3]}, "
+            f"{source.path}: tensors do not match config.json; missing {len(missing)} {missing[:3]}, "
             f"unexpected {len(extra)} {extra[:3]}"
         )
     for name, shape in expected.items():
-        if files.shape(name) != shape:
-            raise UserError(f"{files.path}: {name} has shape {files.shape(name)}, config.json implies {shape}")
+        if source.shape(name) != shape:
+            raise UserError(f"{source.path}: {name} has shape {source.shape(name)}, config.json implies {shape}")
 
 
 def _checkpoint_shapes(tensor: Tensor, ours: tuple[int, ...], layers: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -187,24 +178,22 @@ def _checkpoint_shapes(tensor: Tensor, ours: tuple[int, ...], layers: int) -> It
         yield tensor.name.format(layer=layer), own
 
 
-def _read(files: _Files, tensor: Tensor, shape: tuple[int, ...], index: tuple[slice, ...]) -> np.ndarray:
+def _read(source: _Source, tensor: Tensor, shape: tuple[int, ...], index: tuple[slice, ...]) -> np.ndarray:
     """The part `index` of one of our parameters, of full shape `shape`."""
     spans = [range(*s.indices(n)) for s, n in zip(index, shape)]
     if not tensor.stacked:
-        return _read_one(files, tensor.name, tensor.inputs, shape, spans)
+        return _read_one(source, tensor.name, tensor.inputs, shape, spans)
     parts = [
-        _read_one(files, tensor.name.format(layer=layer), tensor.inputs, shape[1:], spans[1:]) for layer in spans[0]
+        _read_one(source, tensor.name.format(layer=layer), tensor.inputs, shape[1:], spans[1:]) for layer in spans[0]
     ]
     return np.stack(parts)
 
 
-def _read_one(
-    files: _Files, name: str, inputs: int, shape: tuple[int, ...], spans: list[range]
-) -> np.ndarray:
+def _read_one(source: _Source, name: str, inputs: int, shape: tuple[int, ...], spans: list[range]) -> np.ndarray:
     if not inputs:
-        return files.read(name, tuple(slice(s.start, s.stop) for s in spans))
+        return source.read(name, tuple(slice(s.start, s.stop) for s in spans))
     rows, columns = _flat(shape[inputs:], spans[inputs:]), _flat(shape[:inputs], spans[:inputs])
-    return files.read(name, (rows, columns)).T.reshape([len(s) for s in spans])
+    return source.read(name, (rows, columns)).T.reshape([len(s) for s in spans])
 
 
 def _flat(shape: tuple[int, ...], spans: list[range]) -> slice:
@@ -246,9 +235,9 @@ def save(
                 if (like / carried).is_file():
                     shutil.copyfile(like / carried, staging / carried)
             hf.pop("torch_dtype", None)
-            (staging / "config.json").write_text(json.dumps({**hf, "dtype": name}, indent=2) + "\n", encoding="utf-8")
+            files.write_json(staging / "config.json", {**hf, "dtype": name})
             if card is not None:
-                (staging / "README.md").write_text(card, encoding="utf-8")
+                files.write_text(staging / "README.md", card)
             publish(staging, out)
     finally:
         if writer:
@@ -271,12 +260,12 @@ def _write_tensors(
 ) -> None:
     shards: list[dict[str, np.ndarray]] = [{}]
     weight_map: dict[str, int] = {}
-    files: list[Path] = []
+    parts: list[Path] = []
     size = total = 0
 
     def flush() -> None:
-        files.append(staging / f"part-{len(files)}")
-        save_file(shards[-1], files[-1], metadata={"format": "pt"})
+        parts.append(staging / f"part-{len(parts)}")
+        save_file(shards[-1], parts[-1], metadata={"format": "pt"})
         shards[-1].clear()
 
     for tensor, layer in [(t, i) for t in tensors for i in (range(model.config.layers) if t.stacked else (None,))]:
@@ -292,19 +281,19 @@ def _write_tensors(
             size = 0
         name = tensor.name.format(layer=layer)
         shards[-1][name] = np.ascontiguousarray(value)
-        weight_map[name] = len(files)
+        weight_map[name] = len(parts)
         size, total = size + value.nbytes, total + value.nbytes
     if not writer:
         return
     flush()
-    if len(files) == 1:
-        files[0].rename(staging / "model.safetensors")
+    if len(parts) == 1:
+        parts[0].rename(staging / "model.safetensors")
         return
-    final = [f"model-{i + 1:05d}-of-{len(files):05d}.safetensors" for i in range(len(files))]
-    for file, name in zip(files, final):
+    final = [f"model-{i + 1:05d}-of-{len(parts):05d}.safetensors" for i in range(len(parts))]
+    for file, name in zip(parts, final):
         file.rename(staging / name)
     index = {"metadata": {"total_size": total}, "weight_map": {k: final[v] for k, v in sorted(weight_map.items())}}
-    (staging / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    files.write_json(staging / "model.safetensors.index.json", index)
 
 
 def _at(tree: Any, path: tuple[str, ...]) -> Any:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from rule_jax import plugin, sharding, telemetry
+from rule_jax import files, plugin, sharding, telemetry
 from rule_jax.errors import UserError, nearest
 from rule_jax.stages import Run
 from rule_jax.stages._training import Diverged
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
         started = time.monotonic()
         stage.run(run)
         seconds = record_time(run.workdir, name, time.monotonic() - started)
-        telemetry.write_json(run.workdir / "done" / f"{name}.json", {"seconds": seconds})
+        files.write_json(run.workdir / "done" / f"{name}.json", {"seconds": seconds})
         telemetry.info(f"{name}: done in {seconds:.1f} s")
 
 
@@ -81,13 +81,13 @@ def claim(workdir: Path, config: ConfigDict, overwrite: bool) -> None:
         different = [f"{key}: {was!r} there, {now!r} now" for key, was, now in differences(theirs, mine)]
         if different:
             raise UserError(
-                f"{workdir} was made by another config ({'; '.join(different)}). Use another --workdir, or --overwrite to "
-                "delete it."
+                f"{workdir} was made by another config ({'; '.join(different)}). Use another --workdir, or "
+                "--overwrite to delete it."
             )
     elif workdir.exists() and any(workdir.iterdir()):
         raise UserError(f"{workdir} has files but is no run of rule_jax; use another --workdir")
     try:
-        telemetry.write_json(file, mine)
+        files.write_json(file, mine)
     except OSError as error:
         raise UserError(f"{workdir} cannot be written: {error.strerror}; use another --workdir") from None
 
@@ -116,7 +116,7 @@ def record_time(workdir: Path, stage: str, seconds: float) -> float:
     spent["time_s"][stage] = spent["time_s"].get(stage, 0.0) + seconds
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     spent["peak_rss_bytes"] = max(spent["peak_rss_bytes"], peak)
-    telemetry.write_json(file, spent)
+    files.write_json(file, spent)
     return spent["time_s"][stage]
 
 

@@ -47,7 +47,9 @@ class Loss(NamedTuple):
 Update = Callable[..., tuple[TrainState, Metrics]]
 
 
-def optimizer(*, b1: float, b2: float, eps: float, weight_decay: float, max_grad_norm: float) -> optax.GradientTransformation:
+def optimizer(
+    *, b1: float, b2: float, eps: float, weight_decay: float, max_grad_norm: float
+) -> optax.GradientTransformation:
     """AdamW behind a global-norm clip, without its learning rate: make_update multiplies that in as an input."""
     return optax.chain(
         optax.clip_by_global_norm(max_grad_norm),
@@ -56,7 +58,9 @@ def optimizer(*, b1: float, b2: float, eps: float, weight_decay: float, max_grad
     )
 
 
-def schedule(*, peak: float, warmup_steps: int, decay: Literal["cosine", "linear", "constant"], steps: int) -> Callable[[int], float]:
+def schedule(
+    *, peak: float, warmup_steps: int, decay: Literal["cosine", "linear", "constant"], steps: int
+) -> Callable[[int], float]:
     """Learning rate of update number `step` (from 0): linear warm-up to the peak, then down to 0 at `steps`, or not.
 
     Raises UserError for an unknown decay and for a warm-up longer than the run.
@@ -74,7 +78,7 @@ def schedule(*, peak: float, warmup_steps: int, decay: Literal["cosine", "linear
     # Update 0 already moves: a warm-up of w steps takes the rates peak/w, 2 peak/w, ..., peak.
     warmup = optax.linear_schedule(peak / max(warmup_steps, 1), peak, max(warmup_steps - 1, 1))
     joined = optax.join_schedules([warmup, kinds[decay]], [warmup_steps])
-    return lambda step: float(joined(step))
+    return lambda step: float(joined(step))  # type: ignore[arg-type]
 
 
 def init_params(model: Model, mesh: Mesh, key: jax.Array) -> Params:
@@ -176,7 +180,7 @@ def response_logprobs(
 
 
 def policy_loss(model: Model, algorithm: Algorithm, *, temperature: float, chunk: int | None, dtype: Any) -> Loss:
-    """The loss of an on-policy algorithm; batches are (Rollout, rewards_BG). Policy and reference run in one program."""
+    """The loss of an on-policy algorithm on (Rollout, rewards_BG). Policy and reference run in one program."""
 
     def prepare(batch: tuple[Rollout, jax.Array]) -> tuple[Any, Metrics]:
         rollout, rewards_BG = batch
@@ -220,7 +224,11 @@ def make_update(
     """
 
     def update(
-        state: TrainState, reference: Params, batch: Any, learning_rate: jax.Array, coefficients: Mapping[str, jax.Array]
+        state: TrainState,
+        reference: Params,
+        batch: Any,
+        learning_rate: jax.Array,
+        coefficients: Mapping[str, jax.Array],
     ) -> tuple[TrainState, Metrics]:
         prepared, batch_metrics = loss.prepare(batch)
         value_and_grad = jax.value_and_grad(loss.apply, has_aux=True)
@@ -233,7 +241,9 @@ def make_update(
             metrics, grads = one(prepared)
         else:
             parts = jax.tree.map(lambda x: _strided(x, microbatches), prepared)
-            zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(one, jax.tree.map(lambda x: x[0], parts)))
+            zero = jax.tree.map(
+                lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(one, jax.tree.map(lambda x: x[0], parts))
+            )
             (metrics, grads), _ = jax.lax.scan(
                 lambda total, part: (jax.tree.map(jnp.add, total, one(part)), None), zero, parts
             )

@@ -2,12 +2,10 @@
 
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from absl import logging as absl_logging
 from tqdm import tqdm
@@ -36,7 +34,7 @@ def start_logging(directory: Path) -> None:
 class Progress:
     """Progress of `total` steps, `done` of which were done before: a bar on a terminal, a line now and then elsewhere.
 
-    with Progress("boundary_optimization", 40) as bar: ...; bar.advance(reward=0.9)
+    with Progress("boundary_optimization", 40) as bar: ...; bar.advance({"reward": 0.9})
     """
 
     def __init__(self, name: str, total: int, done: int = 0, unit: str = "steps"):
@@ -54,12 +52,13 @@ class Progress:
     def __exit__(self, *exc: object) -> None:
         self.bar.close()
 
-    def advance(self, steps: int = 1, **shown: float) -> None:
-        self.done += steps
-        self.fresh += steps
+    def advance(self, shown: Mapping[str, float] | None = None) -> None:
+        shown = shown or {}
+        self.done += 1
+        self.fresh += 1
         if self.terminal:
             self.bar.set_postfix({k: f"{v:.3g}" for k, v in shown.items()}, refresh=False)
-            self.bar.update(steps)
+            self.bar.update(1)
             return
         now = time.monotonic()
         if self.done < self.total and now - self.last_line < LINE_EVERY_S:
@@ -88,11 +87,3 @@ class MetricsFile:
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         self.file.write(json.dumps({"stage": self.stage, "step": step, **metrics}) + "\n")
         self.file.flush()
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Atomically: the file is whole or was not touched."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(f".{path.name}.{os.getpid()}")
-    staging.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(staging, path)

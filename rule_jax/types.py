@@ -116,8 +116,8 @@ class Packed(NamedTuple):
 class Task:
     """A set of queries that yields figures: what is asked, how it is put to the model, how an answer is judged.
 
-    name: unique within a benchmark, e.g. "forget", "neighbor", "forget_raw". Tasks named "parent/child" are also counted
-        together as "parent", record by record.
+    name: unique within a benchmark, e.g. "forget", "neighbor", "forget_raw". Tasks named "parent/child" are also
+        counted together as "parent", record by record.
     judge(record, text) -> {metric name: value in [0, 1]}; a metric's figure is the mean over records and samples.
     render: "chat" puts the prompt through the model's chat template; "raw" feeds it as plain text to be continued.
     prefill: text with which the assistant's turn is begun ("Answer:"); "" for none.

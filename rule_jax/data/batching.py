@@ -1,4 +1,4 @@
-"""Which rows make up a batch, and how token lists become arrays. Pure functions of (seed, step): no iterator to save."""
+"""Which rows make up a batch, and how token lists become arrays; batches are pure functions of (seed, step)."""
 
 from collections.abc import Sequence
 

@@ -8,13 +8,13 @@ stage 1 are rows {"prompt", "response"} of a second file. An unknown field is re
 """
 
 import json
-import os
 import random
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from rule_jax import files
 from rule_jax.data import _rows
 from rule_jax.text import templates
 from rule_jax.types import Kind, PromptRecord, SftExample, UnlearningData
@@ -92,22 +92,7 @@ def write(path: str | Path, records: Iterable[PromptRecord | SftExample]) -> Non
 
     The folder is made if need be. Raises UserError when the disk refuses (no space, no permission).
     """
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("w", encoding="utf-8", newline="\n") as file:
-                for record in records:
-                    file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        reason = f"{path} cannot be written: {error.strerror}."
-        raise _rows.complaint(f"{reason} Make room, or choose another place.") from None
+    files.write_text(Path(path), "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records))
 
 
 def _record(values: dict[str, Any]) -> PromptRecord:

@@ -1,10 +1,11 @@
 """The stack: a pure function over parameters stacked [L, ...]. `make(config)` is a Model, a tuple of such functions.
 
 Training, scoring and prefill scan over the layers, unrolled up to UNROLLED of them; decoding always unrolls, because a
-stacked cache in a scan's carry is copied once per layer. Parameters: {"ends": {...}, "layers": {... stacked [L, ...]}}, float32 unless the caller casts;
-activations take the parameters' dtype.
+stacked cache in a scan's carry is copied once per layer. Parameters: {"ends": {...}, "layers": {... stacked [L, ...]}},
+float32 unless the caller casts; activations take the parameters' dtype.
 """
 
+import operator
 from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
@@ -163,19 +164,20 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         suffix_mask_1S = jnp.arange(cache.suffix[0][0].shape[2])[None] <= index
         angles = rope.rotation(jnp.broadcast_to(prompts.length_B[:, None] + index, (B, G)), frequencies)
         x_BGD = embed(params, tokens_BG)
-        suffix = list(cache.suffix)
-        for layer in range(config.layers):
-            past_k, past_v = suffix[layer]
+        suffixes = []
+        for layer, (prefix, (past_k, past_v)) in enumerate(zip(cache.prefix, cache.suffix)):
+            own: list[tuple[jax.Array, jax.Array]] = []
 
-            def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-                suffix[layer] = (_write(past_k, k, index), _write(past_v, v, index))
-                return shared_prefix_attention(
-                    q[:, :, None], cache.prefix[layer], prefix_mask_BP, suffix[layer], suffix_mask_1S
-                )[:, :, 0]
+            def attend(
+                q: jax.Array, k: jax.Array, v: jax.Array, prefix=prefix, past_k=past_k, past_v=past_v, own=own
+            ) -> jax.Array:
+                own.append((_write(past_k, k, index), _write(past_v, v, index)))
+                return shared_prefix_attention(q[:, :, None], prefix, prefix_mask_BP, own[0], suffix_mask_1S)[:, :, 0]
 
-            weights = jax.tree.map(lambda w: w[layer], params["layers"])
-            x_BGD, _ = block.apply({"params": weights}, x_BGD, angles, attend)
-        return norm(params, x_BGD), cache._replace(suffix=tuple(suffix))
+            weights = jax.tree.map(operator.itemgetter(layer), params["layers"])
+            x_BGD, _ = block.apply({"params": weights}, x_BGD, angles, attend)  # type: ignore[misc]
+            suffixes += own
+        return norm(params, x_BGD), cache._replace(suffix=tuple(suffixes))
 
     return Model(
         config=config,

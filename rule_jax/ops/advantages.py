@@ -20,7 +20,7 @@ def group_relative(
     """
     check(rewards_BG=rewards_BG)
     G = rewards_BG.shape[1]
-    if G <= ddof:
+    if ddof >= G:
         raise ValueError(f"a group of {G} has no standard deviation with ddof {ddof}")
     equal_B1 = jnp.max(rewards_BG, axis=1, keepdims=True) == jnp.min(rewards_BG, axis=1, keepdims=True)
     centred_BG = jnp.where(equal_B1, 0.0, rewards_BG - jnp.mean(rewards_BG, axis=1, keepdims=True))

@@ -20,8 +20,8 @@ def make(*, alpha: float, beta: float, tau: float, gated: bool) -> Reward:
     """The reward with its weights; alpha, beta and tau lie in [0, 1], or a UserError says which does not.
 
     Parts of a Score, each 0 or 1 before weighting and gating: "refusal" on both branches, "names_target" on forget
-    records, "non_refusal" and "overlap" on boundary records. An empty answer is neither a refusal nor an answer: it earns
-    nothing.
+    records, "non_refusal" and "overlap" on boundary records. An empty answer is neither a refusal nor an answer and
+    earns nothing.
     """
     for name, value in (("alpha", alpha), ("beta", beta), ("tau", tau)):
         if not 0 <= value <= 1:
@@ -38,9 +38,7 @@ def make(*, alpha: float, beta: float, tau: float, gated: bool) -> Reward:
         answered = bool(text.strip()) and not refusal
         overlap = rouge_l_recall(text, record.answers) > tau
         total = beta * answered + (1 - beta) * (overlap and (answered or not gated))
-        return Score(
-            total, {"refusal": float(refusal), "non_refusal": float(answered), "overlap": float(overlap)}
-        )
+        return Score(total, {"refusal": float(refusal), "non_refusal": float(answered), "overlap": float(overlap)})
 
     def reward(records: Sequence[PromptRecord], texts: Sequence[str]) -> list[Score]:
         branch = {"forget": forget, "boundary": boundary, "retain": boundary}

@@ -11,9 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
-from rule_jax import hf, sharding
+from rule_jax import files, hf, sharding
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Model
@@ -27,7 +26,7 @@ TRAINING = ("rejection_steering", "boundary_optimization")  # stages that leave 
 class Run:
     """One run: its resolved config, where it writes, where things that outlive it are kept, and its devices."""
 
-    config: ConfigDict
+    config: Any  # an ml_collections.ConfigDict, whose fields a type checker cannot know
     workdir: Path
     cache_dir: Path
     mesh: Mesh
@@ -65,7 +64,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Subject:
-    """The model that is to forget, as its directory describes it: architecture, tokenizer and the ids that end a turn."""
+    """The model that is to forget, as its directory has it: architecture, tokenizer and the ids that end a turn."""
 
     path: Path
     model: Model
@@ -86,7 +85,7 @@ def load_subject(run: Run, path: Path) -> Subject:
 
 def subject(run: Run) -> Subject:
     """The model that prepare_data settled on."""
-    return load_subject(run, Path(hf.read_json(run.workdir / "data" / "model.json")["path"]))
+    return load_subject(run, Path(files.read_json(run.workdir / "data" / "model.json")["path"]))
 
 
 def check_divides(run: Run, what: str, rows: int, microbatches: int = 1) -> None:
@@ -99,7 +98,7 @@ def check_divides(run: Run, what: str, rows: int, microbatches: int = 1) -> None
         )
 
 
-def check_positive(section: str, settings: ConfigDict, *names: str) -> None:
+def check_positive(section: str, settings: Any, *names: str) -> None:
     """Raises UserError naming the first of the settings that is not above 0."""
     for name in names:
         if settings[name] <= 0:

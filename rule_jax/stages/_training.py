@@ -61,4 +61,4 @@ class Reporter:
                 "newest checkpoint is good. Lower the learning rate or max_grad_norm, then run again with --overwrite "
                 "or in another workdir."
             )
-        self.bar.advance(**{label: values[name] for label, name in self.shown.items() if name in values})
+        self.bar.advance(shown={label: values[name] for label, name in self.shown.items() if name in values})

@@ -13,10 +13,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from rule_jax import hf, programs, sharding, telemetry
+from rule_jax import files, hf, programs, sharding, telemetry
 from rule_jax.data import batching, world
 from rule_jax.models.decoder import Model, Params
 from rule_jax.objectives import sft
@@ -48,7 +47,7 @@ def ensure(run: Run) -> Path:
     return directory
 
 
-def _key(config: ConfigDict) -> str:
+def _key(config: Any) -> str:
     """A digest of the config, the seed, the libraries and the source files that the model depends on."""
     settings = {"seed": config.seed, "world": config.world.to_dict(), "people": config.data.world.people}
     settings["countries"] = config.data.world.countries
@@ -99,11 +98,11 @@ def _write_tokenizer(directory: Path, corpus: world.Corpus, vocab_size: int) -> 
         "eos_token": END,
         "clean_up_tokenization_spaces": False,
     }
-    telemetry.write_json(directory / "tokenizer_config.json", fields)
+    files.write_json(directory / "tokenizer_config.json", fields)
     (directory / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
 
 
-def _write_config(directory: Path, settings: ConfigDict) -> None:
+def _write_config(directory: Path, settings: Any) -> None:
     fields = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -125,8 +124,8 @@ def _write_config(directory: Path, settings: ConfigDict) -> None:
         "eos_token_id": 1,
         "dtype": "float32",
     }
-    telemetry.write_json(directory / "config.json", fields)
-    telemetry.write_json(directory / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 1})
+    files.write_json(directory / "config.json", fields)
+    files.write_json(directory / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 1})
 
 
 def _pretraining_rows(run: Run, tokenizer: Any, corpus: world.Corpus, eos_ids: Sequence[int]) -> Packed:
@@ -199,4 +198,4 @@ def _report(
 ) -> None:
     values = {name: float(value) for name, value in metrics.items()}
     log.write(step, {**values, "lr": float(learning_rate)})
-    bar.advance(loss=values["loss"])
+    bar.advance({"loss": values["loss"]})

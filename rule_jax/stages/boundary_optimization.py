@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rule_jax import hf, plugin, programs, sharding, telemetry
@@ -30,15 +29,22 @@ def check(run: Run) -> None:
     """Raises UserError for settings that cannot train."""
     settings = run.config.boundary_optimization
     check_positive(
-        STAGE, settings, "steps", "max_new_tokens", "max_prompt_tokens", "temperature", "checkpoint_every", "keep_checkpoints"
+        STAGE,
+        settings,
+        "steps",
+        "max_new_tokens",
+        "max_prompt_tokens",
+        "temperature",
+        "checkpoint_every",
+        "keep_checkpoints",
     )
     prompts = settings.forget_prompts + settings.boundary_prompts
     check_divides(run, f"config.{STAGE}.forget_prompts + boundary_prompts", prompts, settings.microbatches)
     algorithm = _algorithm(run)
     if settings.samples < algorithm.min_samples:
         raise UserError(
-            f"config.{STAGE}.samples={settings.samples}: {run.config.algorithm.name} compares answers to one prompt and "
-            f"needs at least {algorithm.min_samples} of them"
+            f"config.{STAGE}.samples={settings.samples}: {run.config.algorithm.name} compares answers to one prompt "
+            f"and needs at least {algorithm.min_samples} of them"
         )
     _reward(run)
     programs.schedule(**settings.schedule, steps=settings.steps)
@@ -96,7 +102,11 @@ def run(run: Run) -> None:
                 rewards = sharding.put_rows(rewards_BG, run.mesh)
                 state, metrics = update(state, reference, (rollout, rewards), rate, algorithm.coefficients)
                 jax.block_until_ready(metrics)
-                seconds = {"rollout": sampled - started, "reward": scored - sampled, "update": time.monotonic() - scored}
+                seconds = {
+                    "rollout": sampled - started,
+                    "reward": scored - sampled,
+                    "update": time.monotonic() - scored,
+                }
                 facts |= {f"time/{name}_s": value for name, value in seconds.items()}
                 facts["tokens_per_s"] = facts.pop("tokens") / sum(seconds.values())
                 reporter.push(step + 1, {**facts, **metrics, "lr": rate})

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rule_jax import hf, plugin, programs, sharding, telemetry
+from rule_jax import files, hf, plugin, programs, sharding, telemetry
 from rule_jax.checkpoint import load_params
 from rule_jax.data import batching
 from rule_jax.errors import UserError
@@ -29,7 +29,9 @@ def check(run: Run) -> None:
     batch = run.config.evaluate.batch
     for samples in {task.samples for task in _tasks(run)}:
         if batch % samples:
-            raise UserError(f"config.evaluate.batch={batch} must be a multiple of the {samples} samples that a task draws")
+            raise UserError(
+                f"config.evaluate.batch={batch} must be a multiple of the {samples} samples that a task draws"
+            )
         check_divides(run, f"config.evaluate.batch / {samples} samples", batch // samples)
 
 
@@ -47,7 +49,7 @@ def run(run: Run) -> None:
         judged = {task.name: _judge(task, texts[task.name]) for task in tasks}
         if jax.process_index() == 0:
             _write_generations(folder / "generations.jsonl", tasks, texts, judged)
-            telemetry.write_json(folder / "metrics.json", figures(tasks, judged))
+            files.write_json(folder / "metrics.json", figures(tasks, judged))
         telemetry.info(f"evaluate: {name}: {_headline(figures(tasks, judged))}")
 
 
@@ -96,7 +98,11 @@ class Answerer:
         shape = (task.samples, task.max_new_tokens)
         if shape not in self.programs:
             self.programs[shape] = programs.make_generate(
-                self.examined.model, self.run.mesh, samples=shape[0], max_new_tokens=shape[1], eos_ids=self.examined.eos_ids
+                self.examined.model,
+                self.run.mesh,
+                samples=shape[0],
+                max_new_tokens=shape[1],
+                eos_ids=self.examined.eos_ids,
             )
         size = self.run.config.evaluate.batch // task.samples
         ids = [request.ids for request in batch]
@@ -150,9 +156,7 @@ def _encode(run: Run, examined: Subject, task: Task) -> list[list[int]]:
     prompts = [record.prompt for record in task.records]
     if task.render == "raw":
         return chat.encode_raw(examined.tokenizer, prompts)
-    return chat.encode_chat(
-        examined.tokenizer, prompts, system=run.config.model.system_prompt, prefill=task.prefill
-    )
+    return chat.encode_chat(examined.tokenizer, prompts, system=run.config.model.system_prompt, prefill=task.prefill)
 
 
 def _cut(text: str, stop: str) -> str:

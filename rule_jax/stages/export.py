@@ -3,7 +3,7 @@
 import importlib.metadata
 import json
 
-from rule_jax import hf, telemetry
+from rule_jax import files, hf, telemetry
 from rule_jax.checkpoint import load_params
 from rule_jax.errors import UserError
 from rule_jax.stages import TRAINING, Run, subject
@@ -27,9 +27,9 @@ def run(run: Run) -> None:
 
 
 def _card(run: Run, stage: str) -> str:
-    about = hf.read_json(run.workdir / "data" / "model.json")
+    about = files.read_json(run.workdir / "data" / "model.json")
     metrics = run.workdir / "evaluate" / stage / "metrics.json"
-    table = hf.read_json(metrics) if metrics.exists() else {}
+    table = files.read_json(metrics) if metrics.exists() else {}
     lines = [f"| {task} | {_cells(row)} | {row['n']} |" for task, row in table.items()]
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
     return "\n".join(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rule_jax import hf, plugin, telemetry
+from rule_jax import files, hf, plugin, telemetry
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, _world_model, load_subject
@@ -33,7 +33,7 @@ def run(run: Run) -> None:
     jsonl.write(run.data_file("rejection"), data.rejection)
     jsonl.write(run.data_file("forget"), data.forget)
     jsonl.write(run.data_file("boundary"), data.boundary)
-    telemetry.write_json(run.workdir / "data" / "model.json", {"path": str(path.absolute()), "targets": data.targets})
+    files.write_json(run.workdir / "data" / "model.json", {"path": str(path.absolute()), "targets": data.targets})
     telemetry.info(
         f"data: {len(data.targets)} targets ({', '.join(data.targets)}), {len(data.rejection)} rejection, "
         f"{len(data.forget)} forget and {len(data.boundary)} boundary records"

@@ -6,7 +6,6 @@ figures, the training log and the generations. Intervals on it are 95% Wilson in
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -14,9 +13,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import jax
 import jinja2
 
-from rule_jax.stages import _plots
+from rule_jax import files, telemetry
+from rule_jax.errors import UserError
+from rule_jax.stages import Run, _plots
 from rule_jax.stages._report_data import collect, read_examples, read_training
 from rule_jax.stages._verdict import (
     KEPT_FROM,
@@ -46,7 +48,19 @@ BADGES = {  # metric -> (word when it holds, word when it does not)
 }
 
 
-def run(workdir: Path) -> Path:
+def check(run: Run) -> None:
+    """Raises UserError when nothing would be evaluated that a report could show."""
+    if "evaluate" not in run.config.stages:
+        raise UserError("config.stages has report but not evaluate: a report needs figures to show")
+
+
+def run(run: Run) -> None:
+    """Writes the report of this run."""
+    if jax.process_index() == 0:
+        telemetry.info(f"report: open {write(run.workdir)}")
+
+
+def write(workdir: Path) -> Path:
     """Write `report/metrics.json` and `report/report.html` of a finished run; returns the page's path.
 
     Raises UserError for an input that is missing or not what the head of `_report_data` describes.
@@ -55,11 +69,9 @@ def run(workdir: Path) -> Path:
     report = collect(workdir)
     training = read_training(workdir)
     page = render(report, training, read_examples(workdir, list(report["stages"])))
-    folder = workdir / "report"
-    folder.mkdir(exist_ok=True)
-    _write(folder / "metrics.json", json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    _write(folder / "report.html", page)
-    return folder / "report.html"
+    files.write_json(workdir / "report" / "metrics.json", report)
+    files.write_text(workdir / "report" / "report.html", page)
+    return workdir / "report" / "report.html"
 
 
 def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], examples: Sequence[Mapping]) -> str:
@@ -246,10 +258,3 @@ def _seconds(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _write(path: Path, text: str) -> None:
-    """Write whole or not at all: a reader never sees half a file."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)

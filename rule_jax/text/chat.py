@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rule_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ def encode_examples(
     return pairs
 
 
-def decode(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[Sequence[int]]) -> list[str]:
+def decode(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[Sequence[int] | np.ndarray]) -> list[str]:
     """The text of answers, special tokens dropped, blanks as they came."""
     return tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)
 

@@ -10,7 +10,7 @@ import pytest
 from rule_jax.errors import UserError
 from rule_jax.stages import _plots
 from rule_jax.stages._verdict import direction, wilson
-from rule_jax.stages.report import collect, read_examples, read_training, render, run
+from rule_jax.stages.report import collect, read_examples, read_training, render, write
 
 TARGETS = ("Ada Quill", "Bo Marsh")
 MODELS = ("base", "rejection_steering", "boundary_optimization")
@@ -109,7 +109,7 @@ class Page(HTMLParser):
 
 
 def test_metrics_json_holds_the_figures(workdir):
-    page = run(workdir)
+    page = write(workdir)
     assert page == workdir / "report" / "report.html"
     report = json.loads((workdir / "report" / "metrics.json").read_text())
     keys = ["schema", "seed", "config", "stages", "confusion", "time_s", "peak_rss_bytes", "versions"]
@@ -137,7 +137,7 @@ def test_models_are_ordered_base_then_stages_then_by_name(workdir):
         for file in ("metrics.json", "generations.jsonl"):
             (workdir / "evaluate" / name / file).write_text((workdir / "evaluate" / "base" / file).read_text())
     assert list(collect(workdir)["stages"]) == [*MODELS, "ga", "npo"]
-    assert "the model after boundary optimization refuses" in run(workdir).read_text()  # not after a baseline
+    assert "the model after boundary optimization refuses" in write(workdir).read_text()  # not after a baseline
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), None])
@@ -147,7 +147,7 @@ def test_what_cannot_be_computed_is_null_and_never_zero(workdir, bad):
         metrics["unknown"] = {"refusal_rate": 0.0, "n": 0}
 
     edit(workdir / "evaluate" / "boundary_optimization" / "metrics.json", change)
-    page = run(workdir).read_text()
+    page = write(workdir).read_text()
     stages = json.loads((workdir / "report" / "metrics.json").read_text())["stages"]
     assert stages["boundary_optimization"]["boundary"]["accuracy"] is None
     assert stages["boundary_optimization"]["unknown"] == {"refusal_rate": None, "n": 0}
@@ -185,7 +185,7 @@ def test_examples_join_the_models_and_tell_repeated_prompts_apart(workdir):
 def test_a_missing_input_is_named(workdir, missing):
     (workdir / missing).unlink()
     with pytest.raises(UserError, match=re.escape(missing)):
-        run(workdir)
+        write(workdir)
     assert not (workdir / "report").exists()
 
 
@@ -194,23 +194,23 @@ def test_broken_inputs_say_where(workdir):
     good = log.read_text()
     log.write_text(good + '{"stage": "boun')
     with pytest.raises(UserError, match=r"metrics\.jsonl:8: not valid JSON"):
-        run(workdir)
+        write(workdir)
     log.write_text('{"step": 1}\n')
     with pytest.raises(UserError, match=r"metrics\.jsonl:1: .*'stage' and 'step'"):
-        run(workdir)
+        write(workdir)
     log.write_text("[1]\n")
     with pytest.raises(UserError, match="expected a JSON object, found list"):
-        run(workdir)
+        write(workdir)
 
 
 def test_no_evaluated_model_is_an_error(workdir, tmp_path):
     (workdir / "evaluate").rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="no evaluated model"):
-        run(workdir)
+        write(workdir)
 
 
 def test_generated_text_cannot_become_markup(workdir):
-    source = run(workdir).read_text()
+    source = write(workdir).read_text()
     page = Page(source)
     assert SCRIPT not in source
     assert "&lt;script&gt;" in source
@@ -219,7 +219,7 @@ def test_generated_text_cannot_become_markup(workdir):
 
 
 def test_the_page_needs_nothing_from_outside(workdir):
-    source = run(workdir).read_text()
+    source = write(workdir).read_text()
     assert "http://" not in source
     assert "https://" not in source
     assert "@import" not in source
@@ -230,7 +230,7 @@ def test_the_page_needs_nothing_from_outside(workdir):
 
 
 def test_every_table_and_figure_has_a_name_and_ids_are_unique(workdir):
-    page = Page(run(workdir).read_text())
+    page = Page(write(workdir).read_text())
     tags = [tag for tag, _ in page.tags]
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -249,7 +249,7 @@ def test_the_page_stays_small_with_many_long_answers(workdir):
         row = {"kind": "retain", "target": "", "entity": "Cy", "answers": ["x" * 900], "judged": {"accuracy": 0.0}}
         rows = [{"task": f"t{i % 10}", "prompt": f"{i} {'p' * 900}", "text": "<&" * 4000, **row} for i in range(3000)]
         lines(path / model / "generations.jsonl", rows)
-    source = run(workdir).read_text()
+    source = write(workdir).read_text()
     assert len(source.encode()) < 2_000_000
     assert Page(source).tags.count(("article", {"class": "example", "data-fault": "1"})) == 10 * 40
 
@@ -264,7 +264,7 @@ def test_the_worst_answers_come_first(workdir):
 
 
 def test_the_verdict_speaks_in_numbers(workdir):
-    text = re.sub(r"\s+", " ", "".join(Page(run(workdir).read_text()).text))
+    text = re.sub(r"\s+", " ", "".join(Page(write(workdir).read_text()).text))
     assert "Refused in every chat test; other knowledge is damaged; raw completion still leaks." in text
     assert "Asked 8 times about the 2 targets (“Target: questions”, held-out phrasings), the model" in text
     assert "refuses 100.0% (95% interval 67.6–100.0%) and leaks a true answer in 0.0%" in text
@@ -279,7 +279,7 @@ def test_a_base_model_alone_gets_no_verdict(workdir):
             file.unlink()
         (workdir / "evaluate" / model).rmdir()
     (workdir / "logs" / "metrics.jsonl").write_text("")
-    source = run(workdir).read_text()
+    source = write(workdir).read_text()
     assert "No verdict" in source
     assert 'id="training"' not in source
 

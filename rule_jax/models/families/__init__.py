@@ -39,7 +39,7 @@ def need(hf: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> Any
     if name not in hf:
         raise UserError(f"config.json has no {name!r}, which a {hf.get('model_type')!r} model must state")
     value = hf[name]
-    if not isinstance(value, kind) or isinstance(value, bool) and kind is not bool:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise UserError(f"config.json: {name} is {value!r}, of type {type(value).__name__}; expected {kind}")
     return value
 
@@ -60,7 +60,9 @@ def rope(hf: Mapping[str, Any]) -> tuple[float, tuple[tuple[str, Any], ...] | No
     if kind == "default":
         return float(theta), None
     if kind not in ROPE_TYPES:
-        raise UserError(f"config.json: rope type {kind!r} is not supported; supported: default, {', '.join(ROPE_TYPES)}")
+        raise UserError(
+            f"config.json: rope type {kind!r} is not supported; supported: default, {', '.join(ROPE_TYPES)}"
+        )
     missing = [field for field in ROPE_TYPES[kind] if field not in scaling]
     if missing:
         raise UserError(f"config.json: rope type {kind!r} needs {', '.join(missing)}")

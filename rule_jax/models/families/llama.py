@@ -48,7 +48,9 @@ def tensors(config: DecoderConfig) -> tuple[Tensor, ...]:
     if not config.tied_embeddings:
         found.append(Tensor(("ends", "head"), "lm_head.weight"))
     for ours, theirs in (("query", "q"), ("key", "k"), ("value", "v")):
-        found.append(Tensor(("layers", "attention", f"{ours}_kernel"), f"{layer}self_attn.{theirs}_proj.weight", inputs=1))
+        found.append(
+            Tensor(("layers", "attention", f"{ours}_kernel"), f"{layer}self_attn.{theirs}_proj.weight", inputs=1)
+        )
     for ours in ("gate", "up", "down"):
         found.append(Tensor(("layers", "mlp", f"{ours}_kernel"), f"{layer}mlp.{ours}_proj.weight", inputs=1))
     if config.attention_bias:

@@ -1,0 +1,47 @@
+"""Small files, read and written whole: a reader never sees half of one."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rule_jax.errors import UserError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `path` so that it is at every moment the old file or the whole new one; makes its folder if need be.
+
+    Raises UserError when the disk refuses (no space, no permission).
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with draft.open("w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}. Make room, or choose another place.") from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """`content` as JSON, one line per entry. Raises ValueError for NaN and infinity, UserError as `write_text`."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises UserError naming the file when it is missing or holds something else."""
+    if not path.is_file():
+        beside = ", ".join(sorted(p.name for p in path.parent.iterdir())[:12]) if path.parent.is_dir() else "nothing"
+        raise UserError(f"{path.parent} has no {path.name}; it has: {beside}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a JSON {type(content).__name__}, expected an object")
+    return content
