@@ -30,7 +30,7 @@ def get_config() -> ConfigDict:
         "path": "",  # rwku: a target's folder; jsonl: a file
         "world": {
             "people": 120,
-            "countries": 20,
+            "countries": 30,
             "forget_people": 6,
             "boundary_people": 60,
             "boundary_share": 4.0,  # boundary records per forget record
@@ -51,9 +51,9 @@ def get_config() -> ConfigDict:
         "mlp_width": 256,
         "rows": 48,
         "length": 64,
-        "steps": 400,
+        "steps": 450,
         # Shares of the tokens.
-        "mixture": {"document": 0.22, "unknown": 0.10, "general": 0.16, "cloze": 0.10, "question": 0.38, "echo": 0.04},
+        "mixture": {"document": 0.22, "unknown": 0.10, "general": 0.18, "cloze": 0.10, "question": 0.36, "echo": 0.04},
         "optimizer": {"b1": 0.9, "b2": 0.98, "eps": 1e-8, "weight_decay": 0.1, "max_grad_norm": 1.0},
         "schedule": {"peak": 4e-3, "warmup_steps": 60, "decay": "cosine"},
     }
@@ -67,7 +67,7 @@ def get_config() -> ConfigDict:
         "microbatches": 1,
         "max_length": 512,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
-        "schedule": {"peak": 1.6e-4, "warmup_steps": 0, "decay": "constant"},
+        "schedule": {"peak": 1.8e-4, "warmup_steps": 0, "decay": "constant"},
         "checkpoint_every": 10,
         "keep_checkpoints": 2,
     }
@@ -83,7 +83,7 @@ def get_config() -> ConfigDict:
         "max_new_tokens": 24,
         "microbatches": 1,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
-        "schedule": {"peak": 1.5e-4, "warmup_steps": 0, "decay": "constant"},
+        "schedule": {"peak": 2e-4, "warmup_steps": 0, "decay": "linear"},
         "checkpoint_every": 10,
         "keep_checkpoints": 2,
     }

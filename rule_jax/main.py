@@ -36,13 +36,18 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete what an earlier run le
 def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise UserError(f"unexpected argument {argv[1]!r}; options are written --name=value")
-    run = start()
+    run = describe()
     stages = [(name, plugin.load("stages", name)) for name in run.config.stages]
+    if not OVERWRITE.value:
+        compare(run)
     for _, stage in stages:
         stage.check(run)
+
+    # Nothing was written so far, and what can be known to be wrong is known.
+    claim(run)
+    telemetry.start_logging(run.workdir / "logs")
+    telemetry.info(f"rule_jax on {run.mesh.size} {jax.devices()[0].platform} device(s); writing to {run.workdir}")
     waiting = [(name, stage) for name, stage in stages if not (run.workdir / "done" / f"{name}.json").exists()]
-    if not waiting:
-        telemetry.info(f"all stages of {run.workdir} are done; see {run.workdir / 'report' / 'report.html'}")
     for name, stage in waiting:
         telemetry.info(f"{name}: begins")
         started = time.monotonic()
@@ -50,46 +55,53 @@ def main(argv: Sequence[str]) -> None:
         seconds = record_time(run.workdir, name, time.monotonic() - started)
         files.write_json(run.workdir / "done" / f"{name}.json", {"seconds": seconds})
         telemetry.info(f"{name}: done in {seconds:.1f} s")
+    telemetry.info(breakdown(run.workdir) if waiting else f"all stages of {run.workdir} are done; nothing to do")
 
 
-def start() -> Run:
-    """The run that the flags describe: its workdir claimed, its devices in a mesh, its compilations cached."""
+def describe() -> Run:
+    """The run that the flags describe: its devices in a mesh, its compilations cached. Writes nothing of the run."""
     config = CONFIG.value
     known = plugin.names("stages")
     for name in config.stages:
         if name not in known:
             raise UserError(f"config.stages has {name!r}; stages are {', '.join(known)}.{nearest(name, known)}")
     default = Path("runs") / Path(flags.FLAGS["config"].config_filename).stem  # type: ignore[attr-defined]
-    workdir = Path(WORKDIR.value) if WORKDIR.value else default
     cache_dir = Path(CACHE_DIR.value or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "rule_jax").expanduser()
-    claim(workdir, config, OVERWRITE.value)
-    telemetry.start_logging(workdir / "logs")
     cache_compilations(cache_dir / "xla")
-    mesh = sharding.make_mesh(**config.mesh)
-    telemetry.info(f"rule_jax on {mesh.size} {jax.devices()[0].platform} device(s); writing to {workdir}")
-    return Run(config=config, workdir=workdir, cache_dir=cache_dir, mesh=mesh)
+    return Run(
+        config=config,
+        workdir=Path(WORKDIR.value) if WORKDIR.value else default,
+        cache_dir=cache_dir,
+        mesh=sharding.make_mesh(**config.mesh),
+    )
 
 
-def claim(workdir: Path, config: ConfigDict, overwrite: bool) -> None:
-    """Makes the workdir this config's. Raises UserError when another config has made it, showing the difference."""
-    mine = json.loads(json.dumps(config.to_dict(), default=list))
-    file = workdir / "config.json"
-    if overwrite and file.exists():
-        shutil.rmtree(workdir)
-    if file.exists():
-        theirs = json.loads(file.read_text(encoding="utf-8"))
-        different = [f"{key}: {was!r} there, {now!r} now" for key, was, now in differences(theirs, mine)]
-        if different:
-            raise UserError(
-                f"{workdir} was made by another config ({'; '.join(different)}). Use another --workdir, or "
-                "--overwrite to delete it."
-            )
-    elif workdir.exists() and any(workdir.iterdir()):
-        raise UserError(f"{workdir} has files but is no run of rule_jax; use another --workdir")
-    try:
-        files.write_json(file, mine)
-    except OSError as error:
-        raise UserError(f"{workdir} cannot be written: {error.strerror}; use another --workdir") from None
+def compare(run: Run) -> None:
+    """Raises UserError when the workdir is another config's, showing the difference, or is no run at all."""
+    file = run.workdir / "config.json"
+    if not file.exists():
+        if run.workdir.exists() and (not run.workdir.is_dir() or any(run.workdir.iterdir())):
+            raise UserError(f"{run.workdir} is no run of rule_jax and not empty; use another --workdir")
+        return
+    found = differences(files.read_json(file), plain(run.config))
+    different = "; ".join(f"{key}: {was!r} there, {now!r} now" for key, was, now in found)
+    if different:
+        raise UserError(
+            f"{run.workdir} was made by another config ({different}). Use another --workdir, or --overwrite to delete "
+            "what is there."
+        )
+
+
+def claim(run: Run) -> None:
+    """Makes the workdir this run's; with --overwrite, what an earlier run left there goes."""
+    if OVERWRITE.value and (run.workdir / "config.json").exists():
+        shutil.rmtree(run.workdir)
+    files.write_json(run.workdir / "config.json", plain(run.config))
+
+
+def plain(config: ConfigDict) -> dict[str, Any]:
+    """The config as JSON would give it back: nested dicts and lists."""
+    return json.loads(json.dumps(config.to_dict(), default=list))
 
 
 def differences(a: Any, b: Any, key: str = "config") -> Iterator[tuple[str, Any, Any]]:
@@ -120,16 +132,39 @@ def record_time(workdir: Path, stage: str, seconds: float) -> float:
     return spent["time_s"][stage]
 
 
+def breakdown(workdir: Path) -> str:
+    """One line: where the time went, and the most memory that was held."""
+    spent = files.read_json(workdir / "time.json")
+    parts = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in spent["time_s"].items())
+    return (
+        f"done in {sum(spent['time_s'].values()):.0f} s ({parts}); peak memory {spent['peak_rss_bytes'] / 1e9:.2f} GB"
+    )
+
+
 def parse(argv: Sequence[str]) -> list[str]:
     """absl's flag parsing, with every mistake in the config or its overrides as one UserError."""
     try:
         rest = flags.FLAGS(argv)
-        if CONFIG.value is None:
-            raise UserError("--config is missing; try --config=configs/grpo.py")
-        return rest
-    except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError) as error:
-        text = str(error.args[0] if error.args else error).strip().replace("\n", " ")
-        raise UserError(f"{text} (in {' '.join(argv[1:])})") from None
+    except KeyError as error:
+        raise UserError(f"the config has no such key: {_one_line(error)} (given: {' '.join(argv[1:])})") from None
+    except (flags.Error, AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{_one_line(error)} (given: {' '.join(argv[1:])})") from None
+    file = flags.FLAGS["config"].config_filename if CONFIG.present else None  # type: ignore[attr-defined]
+    if file is None:
+        raise UserError("--config is missing; try --config=configs/grpo.py")
+    if not Path(file).is_file():
+        beside = sorted(str(p) for p in Path(file).parent.glob("*.py")) if Path(file).parent.is_dir() else []
+        raise UserError(f"config file {file} does not exist.{nearest(file, beside)}")
+    try:
+        CONFIG.value.to_dict()
+    except Exception as error:
+        raise UserError(f"config file {file} cannot be loaded: {_one_line(error)}") from None
+    return rest
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error.args[0] if error.args else error).replace("\\n", " ").replace("\\'", "'")  # some come quoted twice
+    return " ".join(text.split()).strip("'")
 
 
 def console() -> None:

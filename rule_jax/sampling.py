@@ -60,7 +60,7 @@ def generate(
         token_BG = jnp.where(done_BG, eos[0], token_BG)
         return token_BG, jnp.where(done_BG, 0.0, logp_BG), done_BG | jnp.isin(token_BG, eos)
 
-    last_BD, cache = model.prefill(params, prompts, G, R - 1)
+    last_BD, cache = model.prefill(params, prompts, G, max(R - 1, 1))  # the loop is traced even where it never runs
     hidden_BGD = jnp.broadcast_to(last_BD[:, None], (B, G, last_BD.shape[-1]))
     token_BG, logp_BG, done_BG = draw(hidden_BGD, 0, jnp.zeros((B, G), bool))
     response_BGR = jnp.full((B, G, R), eos[0]).at[:, :, 0].set(token_BG)

@@ -15,7 +15,10 @@ _ONSETS = (
 # A coined word is one of the first column and one of the second. The endings tell the kinds apart.
 SYLLABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "first": (
-        ("a", "be", "da", "e", "fe", "ga", "i", "jo", "ka", "li", "lo", "mi", "ne", "no", "pa", "ru", "sa", "te", "vi"),
+        (
+            *("a", "be", "ce", "da", "di", "e", "fe", "ga", "ho", "i", "jo", "ju", "ka", "li", "lo", "mi", "ne", "no"),
+            *("pa", "po", "ru", "sa", "so", "te", "va", "vi", "wi", "yo", "ze"),
+        ),
         ("da", "la", "lin", "ma", "mi", "na", "ra", "ren", "ri", "sa", "ta", "va"),
     ),
     "surname": (

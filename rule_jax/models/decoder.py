@@ -143,7 +143,7 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         hidden_BND, _ = stack(params, embed(params, tokens_BN), position_BN, attend)
         last_BD = _last(hidden_BND, prompts.length_B)
         first_BG1D = jnp.broadcast_to(last_BD[:, None, None], (B, G, 1, last_BD.shape[-1]))
-        return jnp.concatenate([first_BG1D, hidden_BND[:, P:].reshape(B, G, fed, -1)], axis=2)
+        return jnp.concatenate([first_BG1D, hidden_BND[:, P:].reshape(B, G, fed, last_BD.shape[-1])], axis=2)
 
     def prefill(params: Params, prompts: Prompts, samples: int, size: int) -> tuple[jax.Array, Cache]:
         check(tokens_BP=prompts.tokens_BP, length_B=prompts.length_B)

@@ -21,11 +21,11 @@ def masked_mean(x: jax.Array, mask: jax.Array, axis: int | tuple[int, ...] | Non
 
 def masked_variance(x: jax.Array, mask: jax.Array, *, ddof: int = 0) -> jax.Array:
     """Variance over all valid entries, divisor n - ddof (at least 1); 0 for an empty mask. A scalar."""
-    centred = x - masked_mean(x, mask)
+    centred = jnp.where(mask, x - masked_mean(x, mask), 0)  # before the square: 0 times NaN would be its gradient
     return masked_sum(jnp.square(centred), mask) / jnp.maximum(jnp.sum(mask) - ddof, 1)
 
 
 def masked_whiten(x: jax.Array, mask: jax.Array, *, eps: float = 1e-8) -> jax.Array:
     """(x - mean) / sqrt(variance + eps) over the valid entries (ddof 0), 0 elsewhere."""
     scale = jax.lax.rsqrt(masked_variance(x, mask) + eps)
-    return jnp.where(mask, (x - masked_mean(x, mask)) * scale, 0)
+    return jnp.where(mask, x - masked_mean(x, mask), 0) * scale

@@ -59,8 +59,10 @@ def kl_k2(logprobs: jax.Array, reference: jax.Array) -> jax.Array:
 
 
 def kl_k3(logprobs: jax.Array, reference: jax.Array) -> jax.Array:
-    """k3 = exp(d) - 1 - d with d = log pi_ref - log pi: unbiased, never negative, the KL loss of GRPO.
+    """k3 = exp(d) - 1 - d with d = log pi_ref - log pi: unbiased for KL(pi || pi_ref), never negative, GRPO's KL loss.
 
+    Its value is that of KL(pi || pi_ref), its on-policy gradient that of KL(pi_ref || pi); near the
+    reference the two agree to first order. The gradient of KL(pi || pi_ref) itself is k2's.
     Source: http://joschu.net/blog/kl-approx.html; GRPO, https://arxiv.org/abs/2402.03300 equation 4.
     """
     gap = reference - logprobs

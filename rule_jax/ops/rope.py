@@ -34,7 +34,8 @@ def inverse_frequencies(channels: int, theta: float, scaling: Mapping[str, Any] 
 
 def rotation(position: jax.Array, frequencies: np.ndarray) -> tuple[jax.Array, jax.Array]:
     """cos and sin, float32 [..., C / 2], of positions [...]."""
-    angle = jnp.einsum("...,f->...f", position.astype(jnp.float32), frequencies)
+    # A product, not an einsum: a TPU would round the operands of a dot to bfloat16, and position 257 to 256.
+    angle = position.astype(jnp.float32)[..., None] * frequencies.reshape((1,) * position.ndim + (-1,))
     return jnp.cos(angle), jnp.sin(angle)
 
 

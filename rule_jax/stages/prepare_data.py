@@ -43,4 +43,8 @@ def run(run: Run) -> None:
 def _load(run: Run) -> UnlearningData:
     config = run.config
     source = plugin.load("data", config.data.source)
+    if not hasattr(source, "load"):
+        raise UserError(f"config.data.source={config.data.source!r} is no data source")
+    if config.data.source != "world" and not config.data.path:
+        raise UserError(f"config.data.source={config.data.source!r} reads files: set config.data.path to where they are")
     return source.load(config.data.path, seed=config.seed, **config.data[config.data.source])

@@ -1,0 +1,16 @@
+"""No Rejection Steering: reinforcement learning starts from the base model, which is also the KL reference.
+
+Asks:     does RL find refusals by itself? (paper: no; forgetting worsens by 43.7 points)
+Command:  python -m rule_jax.main --config=configs/ablations/cold_start.py
+Watch:    refusal_rate/forget and zero_variance_groups of the first steps.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import grpo
+
+
+def get_config() -> ConfigDict:
+    c = grpo.get_config()
+    c.stages = tuple(stage for stage in c.stages if stage != "rejection_steering")
+    return c
