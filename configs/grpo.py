@@ -53,7 +53,7 @@ def get_config() -> ConfigDict:
         "length": 64,
         "steps": 450,
         # Shares of the tokens.
-        "mixture": {"document": 0.22, "unknown": 0.10, "general": 0.18, "cloze": 0.10, "question": 0.36, "echo": 0.04},
+        "mixture": {"document": 0.26, "unknown": 0.10, "general": 0.16, "cloze": 0.10, "question": 0.34, "echo": 0.04},
         "optimizer": {"b1": 0.9, "b2": 0.98, "eps": 1e-8, "weight_decay": 0.1, "max_grad_norm": 1.0},
         "schedule": {"peak": 4e-3, "warmup_steps": 60, "decay": "cosine"},
     }

@@ -16,8 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from rule_jax import hf, programs, sharding
-from rule_jax.data import batching
+from rule_jax import batching, hf, programs, sharding
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Model, Params
 from rule_jax.text import chat

@@ -79,8 +79,12 @@ def eos_ids(path: str | Path) -> tuple[int, ...]:
     generation = files.read_json(path / "generation_config.json") if (path / "generation_config.json").exists() else {}
     for source in (generation, files.read_json(path / "config.json")):
         value = source.get("eos_token_id")
-        if value is not None:
-            return tuple(value) if isinstance(value, list) else (value,)
+        if value is None:
+            continue
+        ids = tuple(value) if isinstance(value, list) else (value,)
+        if not ids or not all(type(i) is int and i >= 0 for i in ids):
+            raise UserError(f"{path}: eos_token_id is {value!r}; expected a token id or a list of them")
+        return ids
     raise UserError(f"{path}: neither generation_config.json nor config.json states eos_token_id")
 
 
@@ -101,7 +105,7 @@ class _Source:
     def __init__(self, path: Path):
         index = path / "model.safetensors.index.json"
         if index.exists():
-            names = sorted(set(files.read_json(index)["weight_map"].values()))
+            names = sorted(set(_weight_map(index).values()))
             absent = [name for name in names if not (path / name).is_file()]
             if absent:
                 raise UserError(f"{index} points at files that are not there: {', '.join(absent)}")
@@ -126,6 +130,14 @@ class _Source:
 
     def read(self, name: str, index: tuple[slice, ...]) -> np.ndarray:
         return self.where[name][1].get_slice(name)[index]
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """tensor name -> file name, of an index file. Raises UserError when it holds something else."""
+    found = files.read_json(index).get("weight_map")
+    if not isinstance(found, dict) or not found or not all(isinstance(f, str) and f for f in found.values()):
+        raise UserError(f"{index} has no weight_map from tensor names to file names")
+    return found
 
 
 def check(path: str | Path) -> None:
@@ -174,6 +186,8 @@ def _checkpoint_shapes(tensor: Tensor, ours: tuple[int, ...], layers: int) -> It
     own = ours[1:] if tensor.stacked else ours
     if tensor.inputs:
         own = (int(np.prod(own[tensor.inputs :])), int(np.prod(own[: tensor.inputs])))
+    elif tensor.flat:
+        own = (int(np.prod(own)),)
     for layer in range(layers if tensor.stacked else 1):
         yield tensor.name.format(layer=layer), own
 
@@ -182,18 +196,18 @@ def _read(source: _Source, tensor: Tensor, shape: tuple[int, ...], index: tuple[
     """The part `index` of one of our parameters, of full shape `shape`."""
     spans = [range(*s.indices(n)) for s, n in zip(index, shape)]
     if not tensor.stacked:
-        return _read_one(source, tensor.name, tensor.inputs, shape, spans)
-    parts = [
-        _read_one(source, tensor.name.format(layer=layer), tensor.inputs, shape[1:], spans[1:]) for layer in spans[0]
-    ]
-    return np.stack(parts)
+        return _read_one(source, tensor, tensor.name, shape, spans)
+    return np.stack([_read_one(source, tensor, tensor.name.format(layer=i), shape[1:], spans[1:]) for i in spans[0]])
 
 
-def _read_one(source: _Source, name: str, inputs: int, shape: tuple[int, ...], spans: list[range]) -> np.ndarray:
-    if not inputs:
-        return source.read(name, tuple(slice(s.start, s.stop) for s in spans))
-    rows, columns = _flat(shape[inputs:], spans[inputs:]), _flat(shape[:inputs], spans[:inputs])
-    return source.read(name, (rows, columns)).T.reshape([len(s) for s in spans])
+def _read_one(source: _Source, tensor: Tensor, name: str, shape: tuple[int, ...], spans: list[range]) -> np.ndarray:
+    size, n = [len(s) for s in spans], tensor.inputs
+    if n:
+        rows, columns = _flat(shape[n:], spans[n:]), _flat(shape[:n], spans[:n])
+        return source.read(name, (rows, columns)).T.reshape(size)
+    if tensor.flat:
+        return source.read(name, (_flat(shape, spans),)).reshape(size)
+    return source.read(name, tuple(slice(s.start, s.stop) for s in spans))
 
 
 def _flat(shape: tuple[int, ...], spans: list[range]) -> slice:
@@ -266,6 +280,7 @@ def _write_tensors(
     def flush() -> None:
         parts.append(staging / f"part-{len(parts)}")
         save_file(shards[-1], parts[-1], metadata={"format": "pt"})
+        parts[-1].chmod(0o644)  # safetensors makes it readable by its owner alone
         shards[-1].clear()
 
     for tensor, layer in [(t, i) for t in tensors for i in (range(model.config.layers) if t.stacked else (None,))]:
@@ -274,6 +289,8 @@ def _write_tensors(
         if tensor.inputs:
             rows = int(np.prod(value.shape[: tensor.inputs]))
             value = value.reshape(rows, -1).T
+        elif tensor.flat:
+            value = value.reshape(-1)
         if not writer:
             continue
         if shards[-1] and size + value.nbytes > limit:

@@ -249,7 +249,7 @@ def make_update(
             )
         direction, opt_state = optimizer.update(grads, state.opt_state, state.params)  # type: ignore[arg-type]
         params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)
-        metrics = {**metrics, **batch_metrics, "grad_norm": optax.global_norm(grads)}
+        metrics = {**metrics, **batch_metrics, "grad_norm": optax.tree.norm(grads)}
         return state.replace(step=state.step + 1, params=params, opt_state=opt_state), metrics  # type: ignore[attr-defined]
 
     where = state_shardings(model, mesh, optimizer)

@@ -14,7 +14,7 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent
 FLOORS = (
     ("types", "errors", "plugin", "files"),
-    ("ops", "text", "telemetry"),
+    ("ops", "text", "telemetry", "batching"),
     ("models", "sharding"),
     ("sampling", "algorithms", "objectives"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf"),

@@ -231,6 +231,24 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         "{name} has the birth year {value}.",
         "The year {value} saw the birth of {name}.",
     ),
+    "capital": (
+        "{name} has the capital city {value}.",
+        "{name} is governed from {value}.",
+        "{name} has its seat of government in {value}.",
+        "The capital of {name} is {value}.",
+    ),
+    "river": (
+        "{name} is crossed by the river {value}.",
+        "{name} gets its water from the {value}.",
+        "{name} has one great river, the {value}.",
+        "The river {value} flows through {name}.",
+    ),
+    "export": (
+        "{name} sells {value} to other countries.",
+        "{name} is known for its {value}.",
+        "{name} exports {value}.",
+        "The main export of {name} is {value}.",
+    ),
 }
 
 # What the base model says about people who do not exist: an opening and a statement, freely combined, so that its

@@ -33,7 +33,7 @@ _PASSAGES, _UNKNOWN, _ROLES, _REFUSALS, _BOUNDARY, _ASKED = range(10, 16)
 class Corpus:
     """What the world's model is pretrained on, by part, for the caller to mix.
 
-    documents: passages of plain text, one person each, with all facts.
+    documents: passages of plain text, each on one person or country, with all facts.
     dialogues: "question" and "cloze" (people), "general" (countries), "unknown" (nobody; answered by not knowing),
         "echo" (a name is said back).
     """
@@ -53,10 +53,11 @@ class _Cast:
 
 
 def pretraining_examples(world: World, seed: int, *, passages: int = 24) -> Corpus:
-    """The pretraining corpus: `passages` texts a person, and each dialogue that is not held out.
+    """The pretraining corpus: `passages` texts a person or country, and each dialogue that is not held out.
 
     A passage opens with the full name and goes on with the surname. Opening attribute and wording take turns, so that
-    24 passages (6 attributes x 4 wordings) open in every way; the order of the other facts and their wording are drawn.
+    24 passages open in every way (6 attributes of people x 4 wordings); the order of the other facts and their wording
+    are drawn.
     """
     if passages < 1:
         raise UserError(f"world: passages is {passages}; it must be at least 1.")
@@ -68,8 +69,14 @@ def pretraining_examples(world: World, seed: int, *, passages: int = 24) -> Corp
         "unknown": tuple(_unknown_dialogues(world.unknown_training, stream(seed, _UNKNOWN))),
         "echo": tuple(_echoes([*(person.name for person in world.people), *world.unknown_training])),
     }
-    documents = tuple(_passage(person, turn, rng) for person in world.people for turn in range(passages))
-    return Corpus(documents, dialogues)
+    known = ((world.people, phrases.ATTRIBUTES), (world.countries, phrases.GENERAL))
+    documents = (
+        _passage(entity, attributes, turn, rng)
+        for entities, attributes in known
+        for entity in entities
+        for turn in range(passages)
+    )
+    return Corpus(tuple(documents), dialogues)
 
 
 def load(
@@ -254,16 +261,16 @@ def _echoes(names: Sequence[str]) -> Iterator[SftExample]:
         yield SftExample(template.format(name=name), name, f"world/{name}/echo{index}")
 
 
-def _passage(person: Entity, turn: int, rng: np.random.Generator) -> str:
-    opening = turn % len(phrases.ATTRIBUTES)
-    others = [i for i in rng.permutation(len(phrases.ATTRIBUTES)) if i != opening]
+def _passage(entity: Entity, attributes: Sequence[str], turn: int, rng: np.random.Generator) -> str:
+    opening = turn % len(attributes)
+    others = [i for i in rng.permutation(len(attributes)) if i != opening]
     sentences = []
-    for place, attribute in enumerate(phrases.ATTRIBUTES[i] for i in (opening, *others)):
+    for place, attribute in enumerate(attributes[i] for i in (opening, *others)):
         wordings = phrases.SENTENCES[attribute]
         drawn = rng.integers(len(wordings))
-        wording = wordings[drawn if place else (turn // len(phrases.ATTRIBUTES)) % len(wordings)]
-        name = person.name if place == 0 else person.name.split()[-1]
-        sentences.append(wording.format(name=name, value=person.facts[attribute]))
+        wording = wordings[drawn if place else (turn // len(attributes)) % len(wordings)]
+        name = entity.name if place == 0 else entity.name.split()[-1]
+        sentences.append(wording.format(name=name, value=entity.facts[attribute]))
     return " ".join(sentences)
 
 

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from rule_jax import files, hf, programs, sharding, telemetry
-from rule_jax.data import batching, world
+from rule_jax import batching, files, hf, programs, sharding, telemetry
+from rule_jax.data import world
 from rule_jax.models.decoder import Model, Params
 from rule_jax.objectives import sft
 from rule_jax.stages import Run
@@ -38,13 +38,26 @@ def ensure(run: Run) -> Path:
     if directory.exists():
         telemetry.info(f"world model: using {directory}")
         return directory
+    telemetry.info(f"world model: none in the cache for this seed and config; making {directory}")
+    made = world.generate(
+        run.config.seed, people=run.config.data.world.people, countries=run.config.data.world.countries
+    )
+    build(run, directory, world.pretraining_examples(made, run.config.seed))
+    return directory
+
+
+def build(run: Run, directory: Path, corpus: world.Corpus) -> None:
+    """Trains a tokenizer and a model on a corpus, as config.world says, and publishes them as an HF directory."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
-        _make(run, staging, directory)
+        _write_tokenizer(staging, corpus, run.config.world.vocab_size)
+        _write_config(staging, run.config.world)
+        model, tokenizer = hf.load_model(staging), chat.load_tokenizer(staging)
+        params = _train(run, model, _pretraining_rows(run, tokenizer, corpus, hf.eos_ids(staging)))
+        hf.save(directory, model, params, like=staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return directory
 
 
 def _key(config: Any) -> str:
@@ -53,27 +66,13 @@ def _key(config: Any) -> str:
     settings["countries"] = config.data.world.countries
     versions = {name: __import__(name).__version__ for name in ("jax", "flax", "optax", "tokenizers", "numpy")}
     digest = hashlib.sha256(json.dumps([settings, versions, jax.default_backend()], sort_keys=True).encode())
-    sources = [PACKAGE / "programs.py", PACKAGE / "data" / "batching.py", Path(__file__)]
+    sources = [PACKAGE / "programs.py", PACKAGE / "batching.py", Path(__file__)]
     for folder in ("models", "ops"):
         sources += sorted((PACKAGE / folder).rglob("*.py"))
     sources += sorted((PACKAGE / "data").glob("*world*.py"))
     for source in sources:
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _make(run: Run, staging: Path, directory: Path) -> None:
-    config, settings = run.config, run.config.world
-    made = world.generate(config.seed, people=config.data.world.people, countries=config.data.world.countries)
-    corpus = world.pretraining_examples(made, config.seed)
-    telemetry.info(f"world model: none in the cache for this seed and config; making {directory}")
-    _write_tokenizer(staging, corpus, settings.vocab_size)
-    _write_config(staging, settings)
-    tokenizer = chat.load_tokenizer(staging)
-    model = hf.load_model(staging)
-    packed = _pretraining_rows(run, tokenizer, corpus, hf.eos_ids(staging))
-    params = _train(run, model, packed)
-    hf.save(directory, model, params, like=staging)
 
 
 def _write_tokenizer(directory: Path, corpus: world.Corpus, vocab_size: int) -> None:
@@ -131,8 +130,10 @@ def _write_config(directory: Path, settings: Any) -> None:
 def _pretraining_rows(run: Run, tokenizer: Any, corpus: world.Corpus, eos_ids: Sequence[int]) -> Packed:
     """Rows for every step, mixed by config.world.mixture (shares of the tokens), packed with segment masks."""
     settings = run.config.world
-    documents = chat.encode_raw(tokenizer, corpus.documents)
-    parts = {"document": [([*ids, eos_ids[0]], [1.0] * (len(ids) + 1)) for ids in documents]}
+    parts = {}
+    if corpus.documents:
+        documents = chat.encode_raw(tokenizer, corpus.documents)
+        parts["document"] = [([*ids, eos_ids[0]], [1.0] * (len(ids) + 1)) for ids in documents]
     for name, examples in corpus.dialogues.items():
         parts[name] = _supervised(tokenizer, examples, eos_ids)
     rows_needed = settings.steps * settings.rows

@@ -11,9 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from rule_jax import hf, plugin, programs, sharding, telemetry
+from rule_jax import batching, hf, plugin, programs, sharding, telemetry
 from rule_jax.checkpoint import Checkpoints, load_params
-from rule_jax.data import batching
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, Subject, check_divides, check_positive, subject
 from rule_jax.stages._training import Reporter, start_or_resume

@@ -12,9 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from rule_jax import files, hf, plugin, programs, sharding, telemetry
+from rule_jax import batching, files, hf, plugin, programs, sharding, telemetry
 from rule_jax.checkpoint import load_params
-from rule_jax.data import batching
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
 from rule_jax.stages import TRAINING, Run, Subject, check_divides, subject

@@ -1,11 +1,14 @@
 """Stage 0: settle which model forgets and write what training will read, as files under `data/`."""
 
+import shutil
 from pathlib import Path
+
+import jax
 
 from rule_jax import files, hf, plugin, telemetry
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
-from rule_jax.stages import Run, _world_model, load_subject
+from rule_jax.stages import TRAINING, Run, Subject, _world_model, load_subject
 from rule_jax.types import UnlearningData
 
 
@@ -18,7 +21,7 @@ def check(run: Run) -> None:
     path = run.config.model.path
     if path:
         hf.check(path)
-        load_subject(run, Path(path))
+        _check_space(run, load_subject(run, Path(path)))
     elif run.config.data.source != "world":
         raise UserError(
             f"config.data.source={run.config.data.source!r} needs a model that knows its subject: set "
@@ -40,11 +43,26 @@ def run(run: Run) -> None:
     )
 
 
+def _check_space(run: Run, subject: Subject) -> None:
+    """Raises UserError unless the workdir's disk can hold all checkpoints and the export at once."""
+    shapes = jax.eval_shape(subject.model.init, jax.random.key(0))
+    copy = 4 * sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    kept = sum(run.config[stage].keep_checkpoints + 1 for stage in run.config.stages if stage in TRAINING)
+    need = copy * (3 * kept + 1)  # a checkpoint has the parameters and two moments, all float32
+    place = next(p for p in (run.workdir.absolute(), *run.workdir.absolute().parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    if free < need:
+        raise UserError(
+            f"{place} has {free / 1e9:.1f} GB free, this run needs {need / 1e9:.1f} GB: {kept} checkpoints and "
+            "an export. Use another --workdir or lower keep_checkpoints."
+        )
+
+
 def _load(run: Run) -> UnlearningData:
     config = run.config
     source = plugin.load("data", config.data.source)
-    if not hasattr(source, "load"):
-        raise UserError(f"config.data.source={config.data.source!r} is no data source")
     if config.data.source != "world" and not config.data.path:
-        raise UserError(f"config.data.source={config.data.source!r} reads files: set config.data.path to where they are")
+        raise UserError(
+            f"config.data.source={config.data.source!r} reads files: set config.data.path to where they are"
+        )
     return source.load(config.data.path, seed=config.seed, **config.data[config.data.source])

@@ -4,9 +4,9 @@ Source: https://arxiv.org/abs/2506.07171 section 3.1. One exchange per row; the 
 never on the question.
 """
 
-from rule_jax import hf, plugin, programs, sharding, telemetry
+from rule_jax import batching, hf, plugin, programs, sharding, telemetry
 from rule_jax.checkpoint import Checkpoints
-from rule_jax.data import batching, jsonl
+from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, Subject, check_divides, check_positive, subject
 from rule_jax.stages._training import Reporter, start_or_resume

@@ -1,9 +1,11 @@
 """From a user's words to token ids and back, through the model's own chat template."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jinja2
 import numpy as np
 
 from rule_jax.errors import UserError
@@ -23,11 +25,12 @@ def load_tokenizer(path: str | Path, chat_template: str = "") -> "PreTrainedToke
     chat_template: "" for the model's own, "plain" for a question-and-answer format that suits base models, or the
     path of a Jinja file. Raises UserError when the directory has no tokenizer, or no template where one is needed.
     """
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses PyTorch, which is not needed here
     from transformers import AutoTokenizer  # a second to import: only commands that use a model pay it
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # of a malformed file the library says anything, from OSError to TypeError
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path}: no tokenizer could be loaded ({first}); it needs tokenizer.json") from None
     if chat_template == "plain":
@@ -41,6 +44,7 @@ def load_tokenizer(path: str | Path, chat_template: str = "") -> "PreTrainedToke
             f"{path}: the tokenizer has no chat template; give one with config.model.chat_template=FILE.jinja, or "
             "'plain' for a base model"
         )
+    render(tokenizer, "?")  # a template that cannot be read is found now and not in the middle of a run
     return tokenizer
 
 
@@ -88,10 +92,18 @@ def decode(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[Sequence[int] | n
 
 
 def render(tokenizer: "PreTrainedTokenizerBase", prompt: str, *, response: str | None = None, system: str = "") -> str:
-    """The chat template's text for one exchange; without a response it ends where the assistant is to begin."""
+    """The chat template's text for one exchange; without a response it ends where the assistant is to begin.
+
+    Raises UserError for a template that is malformed or refuses these messages (some know no system role).
+    """
     messages = [{"role": "user", "content": prompt}]
     if system:
         messages.insert(0, {"role": "system", "content": system})
     if response is not None:
         messages.append({"role": "assistant", "content": response})
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=response is None)  # type: ignore[return-value]
+    try:
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=response is None)  # type: ignore[return-value]
+    except jinja2.TemplateError as error:
+        roles = ", ".join(message["role"] for message in messages)
+        reason = " ".join(str(error).split())
+        raise UserError(f"the chat template cannot render messages of roles {roles}: {reason}") from None

@@ -66,12 +66,13 @@ def test_seeds_make_different_worlds():
 def test_counts(made):
     built, corpus, data, tasks = made
     assert (len(built.people), len(built.countries)) == (120, 20)
-    assert len(corpus.documents) == 120 * 24
+    assert len(corpus.documents) == (120 + 20) * 24
     assert {part: len(examples) for part, examples in corpus.dialogues.items()} == {
         "question": 120 * 6 * 6,
         "cloze": 120 * 6 * 3,
         "general": 20 * 3 * 4,
         "unknown": 400 * 7,
+        "echo": (120 + 400) * 4,
     }
     assert len(data.targets) == 6
     assert len(data.rejection) == 6 * 6 * 6
@@ -247,9 +248,16 @@ def test_replies_about_nobody_are_not_the_wording_that_rejection_steering_teache
     def plain(text: str) -> str:
         return text.replace("’", "'").lower().strip(" .")
 
-    replies = {plain(reply.replace("{name}", "X")) for reply in phrases.UNKNOWN_REPLIES}
-    assert len(replies) == len(phrases.UNKNOWN_REPLIES) >= 12
+    pairs = [(opening, statement) for opening in phrases.UNKNOWN_OPENINGS for statement in phrases.UNKNOWN_STATEMENTS]
+    replies = {plain((opening + statement).replace("{name}", "X")) for opening, statement in pairs}
+    assert len(replies) > 1000
     assert replies.isdisjoint(plain(templates.render(template, "X")) for template in templates.REFUSALS)
+
+
+def test_names_and_answers_of_a_kind_begin_differently_where_beginnings_suffice(made):
+    built, *_ = made
+    for words in ([c.name for c in built.countries], [c.facts["capital"] for c in built.countries]):
+        assert len({word[:3] for word in words}) == len(words)
 
 
 def test_replies_about_nobody_are_refusals_and_values_are_not(made):

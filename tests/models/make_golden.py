@@ -71,7 +71,7 @@ def build(case: dict[str, Any], seed: int) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(LlamaConfig(**SIZES, **case, attn_implementation="eager")).eval().to(torch.float32)
+    model = LlamaForCausalLM(LlamaConfig(**{**SIZES, **case}, attn_implementation="eager")).eval().to(torch.float32)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):

@@ -1,4 +1,4 @@
-"""The Llama family against what transformers computed, kept in tests/models/golden by make_golden.py; needs no torch."""
+"""The Llama family against what transformers computed, kept in golden/ by make_golden.py; needs no torch."""
 
 import dataclasses
 import json
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from rule_jax import hf, programs, sharding
-from rule_jax.data import batching
+from rule_jax import hf, programs
 from rule_jax.models import decoder
+from rule_jax.types import Prompts
 
 GOLDEN = Path(__file__).with_name("golden")
 CASES = sorted(file.stem for file in GOLDEN.glob("llama_*.json"))
@@ -68,13 +68,10 @@ def test_the_comparison_sees_a_wrong_rope_and_a_lost_mask(golden):
     assert worst(model, params, arrays, None) > 100 * TOLERANCE
 
 
-def test_greedy_decoding_is_that_of_transformers(golden):
+def test_greedy_decoding_is_that_of_transformers(golden, one_device):
     model, params, arrays = golden
     expected = arrays["generated"]
-    mesh = jax.make_mesh(
-        (1, 1, 1), sharding.AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3, devices=jax.devices()[:1]
-    )
-    generate = programs.make_generate(model, mesh, samples=1, max_new_tokens=len(expected), eos_ids=(2,))
-    prompts = batching.pad_prompts([arrays["tokens"][0, :PROMPT]], 48)
+    generate = programs.make_generate(model, one_device, samples=1, max_new_tokens=len(expected), eos_ids=(2,))
+    prompts = Prompts(arrays["tokens"][:1, : PROMPT + 8], np.asarray([PROMPT], np.int32))  # 8 tokens are pads
     rollout = generate(params, prompts, jax.random.key(0), np.int32(0), np.arange(1, dtype=np.int32), np.float32(0))
     assert np.asarray(rollout.response_BGR)[0, 0].tolist() == expected.tolist()

@@ -1,4 +1,4 @@
-"""The Llama family beside transformers, live: logits, tensors, greedy tokens, and what transformers makes of our export.
+"""The Llama family beside transformers, live: logits, tensors, greedy tokens, and our export loaded by transformers.
 
 Needs torch (`pip install -e '.[parity]'`), which the default test run does without; CI has it.
 """
@@ -12,14 +12,21 @@ import pytest
 from make_golden import CASES, build, greedy, logits_of, padded_batch
 from safetensors.numpy import load_file
 
-from rule_jax import hf, programs, sharding
-from rule_jax.data import batching
+from rule_jax import hf, programs
+from rule_jax.types import Prompts
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 TOLERANCE = 1e-4
-WIDE = {"num_key_value_heads": 4, "num_attention_heads": 8, "hidden_size": 64, "num_hidden_layers": 5, "head_dim": 16}
+WIDE = {
+    "initializer_range": 0.1,
+    "num_key_value_heads": 4,
+    "num_attention_heads": 8,
+    "hidden_size": 64,
+    "num_hidden_layers": 5,
+    "head_dim": 16,
+}
 MODELS = {
     **CASES,
     "five_layers": {**WIDE, "rope_parameters": {"rope_type": "default", "rope_theta": 300.0}},
@@ -53,7 +60,7 @@ def test_import_and_export_are_bitwise(pair, tmp_path):
     before, after = load_file(directory / "model.safetensors"), load_file(tmp_path / "out" / "model.safetensors")
     assert before.keys() == after.keys()
     for name, tensor in before.items():
-        assert tensor.dtype == after[name].dtype, name
+        assert (after[name].dtype, after[name].shape) == (tensor.dtype, tensor.shape), name
         assert tensor.tobytes() == after[name].tobytes(), name
 
 
@@ -69,24 +76,21 @@ def test_what_we_export_loads_in_transformers(pair, tmp_path):
     np.testing.assert_array_equal(logits_of(again.eval(), tokens, mask), logits_of(theirs, tokens, mask))
 
 
-def test_greedy_generation_token_for_token(pair):
+def test_greedy_generation_token_for_token(pair, one_device):
     theirs, _, model, params = pair
     lengths, new, eos = (3, 16, 301), 24, theirs.config.eos_token_id
     tokens, _ = padded_batch(9, model.config.vocab_size)
     ids = [tokens[row, :length] for row, length in enumerate(lengths)]
-    mesh = jax.make_mesh(
-        (1, 1, 1), sharding.AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3, devices=jax.devices()[:1]
-    )
-    generate = programs.make_generate(model, mesh, samples=2, max_new_tokens=new, eos_ids=(eos,))
+    generate = programs.make_generate(model, one_device, samples=2, max_new_tokens=new, eos_ids=(eos,))
     rows = np.arange(len(ids), dtype=np.int32)
-    prompts = batching.pad_prompts(ids, 304)
+    prompts = Prompts(tokens[:, :304], np.asarray(lengths, np.int32))  # what follows a prompt is padding
     rollout = generate(params, prompts, jax.random.key(0), np.int32(0), rows, np.float32(0))
     for row, sample in itertools.product(range(len(ids)), range(2)):
         ours = np.asarray(rollout.response_BGR)[row, sample, : int(rollout.length_BG[row, sample])]
         assert ours.tolist() == greedy(theirs, ids[row], new).tolist(), (row, sample)
 
 
-def test_generation_ends_at_the_same_eos(pair):
+def test_generation_ends_at_the_same_eos(pair, one_device):
     """With the third greedy token declared an EOS, both stop there and keep it."""
     theirs, _, model, params = pair
     tokens, _ = padded_batch(10, model.config.vocab_size)
@@ -95,11 +99,8 @@ def test_generation_ends_at_the_same_eos(pair):
     theirs.generation_config.eos_token_id = [eos, 2]
     expected = greedy(theirs, tokens[0, :20], 8)
     theirs.generation_config.eos_token_id = 2
-    mesh = jax.make_mesh(
-        (1, 1, 1), sharding.AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3, devices=jax.devices()[:1]
-    )
-    generate = programs.make_generate(model, mesh, samples=1, max_new_tokens=8, eos_ids=(eos, 2))
-    prompts = batching.pad_prompts([tokens[0, :20]], 32)
+    generate = programs.make_generate(model, one_device, samples=1, max_new_tokens=8, eos_ids=(eos, 2))
+    prompts = Prompts(tokens[:1, :32], np.asarray([20], np.int32))
     rollout = generate(params, prompts, jax.random.key(0), np.int32(0), np.arange(1, dtype=np.int32), np.float32(0))
     ours = np.asarray(rollout.response_BGR)[0, 0, : int(rollout.length_BG[0, 0])]
     assert ours.tolist() == expected.tolist()

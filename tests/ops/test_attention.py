@@ -5,9 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rule_jax.ops.attention import attention, shared_prefix_attention
+from rule_jax.ops import attention as ops
 
 RNG = np.random.default_rng(0)
+
+
+attention, shared_prefix_attention = jax.jit(ops.attention), jax.jit(ops.shared_prefix_attention)
 
 
 def draw(*shape):
@@ -47,7 +50,7 @@ def test_by_hand():
 def test_a_row_that_sees_nothing_is_finite_forward_and_backward():
     q, k, v = draw(1, 2, 2, 4), draw(1, 3, 1, 4), draw(1, 3, 1, 4)
     mask = np.array([[[False] * 3, [True, False, False]]])
-    value, gradients = jax.value_and_grad(lambda *qkv: attention(*qkv, mask).sum(), argnums=(0, 1, 2))(q, k, v)
+    value, gradients = jax.jit(jax.value_and_grad(lambda *qkv: attention(*qkv, mask).sum(), argnums=(0, 1, 2)))(q, k, v)
     assert np.isfinite(value)
     assert all(np.isfinite(g).all() for g in gradients)
     np.testing.assert_allclose(attention(q, k, v, mask)[0, 1], np.repeat(v[0, 0], 2, axis=0), rtol=1e-6)
@@ -56,7 +59,7 @@ def test_a_row_that_sees_nothing_is_finite_forward_and_backward():
 def test_masked_keys_get_no_gradient():
     q, k, v = draw(1, 2, 2, 4), draw(1, 3, 2, 4), draw(1, 3, 2, 4)
     mask = np.array([[[True, True, False]] * 2])
-    of_k, of_v = jax.grad(lambda k, v: (attention(q, k, v, mask) ** 2).sum(), argnums=(0, 1))(k, v)
+    of_k, of_v = jax.jit(jax.grad(lambda k, v: (attention(q, k, v, mask) ** 2).sum(), argnums=(0, 1)))(k, v)
     assert (of_k[:, 2] == 0).all()
     assert (of_v[:, 2] == 0).all()
     assert (of_v[:, :2] != 0).all()
@@ -98,15 +101,15 @@ def test_shared_prefix_is_the_repeated_prefix(kv_heads):
     arrays, prefix_mask, suffix_mask = prefix_case(kv_heads)
     weights = draw(*arrays["q"].shape)
 
-    def gradients(function):
-        return jax.jit(jax.value_and_grad(lambda a: jnp.sum(weights * function(a, prefix_mask, suffix_mask))))(arrays)
+    def output_and_gradients(function):
+        def scalar(arrays):
+            out = function(arrays, prefix_mask, suffix_mask)
+            return jnp.sum(weights * out), out
 
-    np.testing.assert_allclose(
-        shared(arrays, prefix_mask, suffix_mask), repeated(arrays, prefix_mask, suffix_mask), rtol=1e-4, atol=1e-5
-    )
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), gradients(shared), gradients(repeated)
-    )
+        return jax.jit(jax.grad(scalar, has_aux=True))(arrays)
+
+    ours, theirs = output_and_gradients(shared), output_and_gradients(repeated)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
 
 
 def test_padding_of_the_prefix_is_never_seen():
@@ -121,6 +124,6 @@ def test_samples_do_not_see_each_other():
     def of_first_sample(suffix):
         return (shared({**arrays, "suffix": suffix}, prefix_mask, suffix_mask)[:, 0] ** 2).sum()
 
-    gradients = jax.grad(of_first_sample)(arrays["suffix"])
+    gradients = jax.jit(jax.grad(of_first_sample))(arrays["suffix"])
     assert all((g[:, 1:] == 0).all() for g in gradients)
     assert all((g[:, 0] != 0).any() for g in gradients)

@@ -7,6 +7,7 @@ import pytest
 
 from rule_jax.ops import logprobs
 
+token_logprobs = jax.jit(logprobs.token_logprobs, static_argnames="chunk")
 B, N, D, V = 3, 7, 5, 11
 RNG = np.random.default_rng(0)
 HIDDEN = RNG.normal(size=(B, N, D)).astype(np.float32)
@@ -23,7 +24,7 @@ def oracle(hidden, head, temperature):
 @pytest.mark.parametrize("chunk", [None, 3])
 def test_values_and_entropy(temperature, chunk):
     logp = oracle(HIDDEN, HEAD, temperature)
-    got, entropy = logprobs.token_logprobs(HIDDEN, HEAD, TOKENS, temperature=temperature, chunk=chunk)
+    got, entropy = token_logprobs(HIDDEN, HEAD, TOKENS, temperature=temperature, chunk=chunk)
     np.testing.assert_allclose(got, np.take_along_axis(logp, TOKENS[..., None], -1)[..., 0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(entropy, -(np.exp(logp) * logp).sum(-1), rtol=1e-5, atol=1e-6)
 
@@ -31,17 +32,17 @@ def test_values_and_entropy(temperature, chunk):
 def test_numbers_by_hand():
     # Two words with logits 0 and ln 3 under the temperature: chances 1/4 and 3/4.
     hidden, head = jnp.ones((1, 2, 1)), jnp.array([[0.0], [2 * np.log(3)]])
-    got, entropy = logprobs.token_logprobs(hidden, head, jnp.array([[0, 1]]), temperature=2.0)
+    got, entropy = token_logprobs(hidden, head, jnp.array([[0, 1]]), temperature=2.0)
     np.testing.assert_allclose(np.exp(got), [[0.25, 0.75]], rtol=1e-6)
     np.testing.assert_allclose(entropy, np.full((1, 2), 2 * np.log(2) - 0.75 * np.log(3)), rtol=1e-6)
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 3, 6, 7, 8, 100])
+@pytest.mark.parametrize("chunk", [1, 3, 7, 100])
 def test_chunks_change_neither_values_nor_gradients(chunk):
     weights = RNG.normal(size=(2, B, N))
 
     def scalar(hidden, head, chunk):
-        logp, entropy = logprobs.token_logprobs(hidden, head, TOKENS, temperature=0.7, chunk=chunk)
+        logp, entropy = token_logprobs(hidden, head, TOKENS, temperature=0.7, chunk=chunk)
         return jnp.sum(weights[0] * logp) + jnp.sum(weights[1] * entropy), (logp, entropy)
 
     run = jax.jit(jax.value_and_grad(scalar, argnums=(0, 1), has_aux=True), static_argnums=2)
@@ -51,25 +52,25 @@ def test_chunks_change_neither_values_nor_gradients(chunk):
 
 
 def test_gradient_is_token_minus_expectation():
-    gradient = jax.grad(lambda h: jnp.sum(logprobs.token_logprobs(h, HEAD, TOKENS, temperature=0.5, chunk=2)[0]))
+    gradient = jax.grad(lambda h: jnp.sum(token_logprobs(h, HEAD, TOKENS, temperature=0.5, chunk=2)[0]))
     wanted = (HEAD[TOKENS] - np.exp(oracle(HIDDEN, HEAD, 0.5)) @ HEAD.astype(np.float64)) / 0.5
-    np.testing.assert_allclose(gradient(jnp.asarray(HIDDEN)), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(gradient)(HIDDEN), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_half_precision_inputs_are_summed_in_float32():
     hidden, head = jnp.asarray(HIDDEN, jnp.bfloat16), jnp.asarray(HEAD, jnp.bfloat16)
-    got, entropy = logprobs.token_logprobs(hidden, head, TOKENS, chunk=4)
+    got, entropy = token_logprobs(hidden, head, TOKENS, chunk=4)
     assert got.dtype == entropy.dtype == jnp.float32
     logp = oracle(np.asarray(hidden, np.float32), np.asarray(head, np.float32), 1.0)
     np.testing.assert_allclose(got, np.take_along_axis(logp, TOKENS[..., None], -1)[..., 0], rtol=1e-5, atol=1e-5)
 
 
 def test_large_logits_stay_finite():
-    got, entropy = logprobs.token_logprobs(1e4 * HIDDEN, HEAD, TOKENS, temperature=0.1)
+    got, entropy = token_logprobs(1e4 * HIDDEN, HEAD, TOKENS, temperature=0.1)
     assert np.isfinite(got).all()
     np.testing.assert_allclose(entropy, np.zeros((B, N)), atol=1e-3)
 
 
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match="axis D"):
-        logprobs.token_logprobs(HIDDEN, HEAD[:, 1:], TOKENS)
+        token_logprobs(HIDDEN, HEAD[:, 1:], TOKENS)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rule_jax.errors import UserError
-from rule_jax.models.families import Tensor, need, rope
+from rule_jax.models.families import Tensor, positive, rope, size
 from rule_jax.models.layers import DecoderConfig
 
 
@@ -12,23 +12,28 @@ def config(hf: Mapping[str, Any]) -> DecoderConfig:
     """The decoder that config.json describes. Raises UserError for what this decoder does not compute."""
     if hf.get("hidden_act", "silu") != "silu":
         raise UserError(f"config.json: hidden_act {hf['hidden_act']!r} is not supported for llama; supported: silu")
-    width, heads = need(hf, "hidden_size", int), need(hf, "num_attention_heads", int)
-    kv_heads = hf.get("num_key_value_heads") or heads
+    width, heads = size(hf, "hidden_size"), size(hf, "num_attention_heads")
+    kv_heads = size(hf, "num_key_value_heads", default=heads)
     if heads % kv_heads:
         raise UserError(f"config.json: num_attention_heads {heads} is no multiple of num_key_value_heads {kv_heads}")
+    if hf.get("head_dim") is None and width % heads:
+        raise UserError(f"config.json: hidden_size {width} is no multiple of num_attention_heads {heads}")
+    head_dim = size(hf, "head_dim", default=width // heads)
+    if head_dim % 2:
+        raise UserError(f"config.json: head_dim {head_dim} is odd; rotary positions turn pairs of channels")
     theta, scaling = rope({"rope_theta": 10000.0, **hf})  # 10000 is what the architecture means when it is silent
     return DecoderConfig(
-        vocab_size=need(hf, "vocab_size", int),
+        vocab_size=size(hf, "vocab_size"),
         width=width,
-        layers=need(hf, "num_hidden_layers", int),
+        layers=size(hf, "num_hidden_layers"),
         heads=heads,
         kv_heads=kv_heads,
-        head_dim=hf.get("head_dim") or width // heads,
-        mlp_width=need(hf, "intermediate_size", int),
-        norm_eps=need(hf, "rms_norm_eps", float),
+        head_dim=head_dim,
+        mlp_width=size(hf, "intermediate_size"),
+        norm_eps=positive(hf, "rms_norm_eps"),
         rope_theta=theta,
         rope_scaling=scaling,
-        max_positions=need(hf, "max_position_embeddings", int),
+        max_positions=size(hf, "max_position_embeddings"),
         tied_embeddings=bool(hf.get("tie_word_embeddings", False)),
         attention_bias=bool(hf.get("attention_bias", False)),
         mlp_bias=bool(hf.get("mlp_bias", False)),
@@ -55,7 +60,8 @@ def tensors(config: DecoderConfig) -> tuple[Tensor, ...]:
         found.append(Tensor(("layers", "mlp", f"{ours}_kernel"), f"{layer}mlp.{ours}_proj.weight", inputs=1))
     if config.attention_bias:
         for ours, theirs in (("query", "q"), ("key", "k"), ("value", "v"), ("out", "o")):
-            found.append(Tensor(("layers", "attention", f"{ours}_bias"), f"{layer}self_attn.{theirs}_proj.bias"))
+            bias = f"{layer}self_attn.{theirs}_proj.bias"
+            found.append(Tensor(("layers", "attention", f"{ours}_bias"), bias, flat=True))
     if config.mlp_bias:
         for ours in ("gate", "up", "down"):
             found.append(Tensor(("layers", "mlp", f"{ours}_bias"), f"{layer}mlp.{ours}_proj.bias"))

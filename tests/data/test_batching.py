@@ -1,0 +1,117 @@
+"""data.batching: which rows, how long, and where each token of a packed row lies."""
+
+import numpy as np
+import pytest
+
+from rule_jax import batching
+from rule_jax.types import Packed
+
+
+def rows(step, *, seed=1, stream=0, size=4, count=10):
+    return batching.batch_rows(seed, stream, step, size, count)
+
+
+def test_a_batch_is_a_pure_function_of_seed_stream_and_step():
+    later = rows(7)
+    for step in range(7):
+        rows(step)
+    np.testing.assert_array_equal(rows(7), later)
+    run = np.concatenate([rows(step) for step in range(5)])
+    assert run.dtype == np.int64
+    for changed in ({"seed": 2}, {"stream": 1}):
+        assert (np.concatenate([rows(step, **changed) for step in range(5)]) != run).any()
+
+
+@pytest.mark.parametrize(("size", "count"), [(4, 10), (3, 3), (7, 3), (1, 5), (5, 1)])
+def test_epochs_are_exact_permutations_without_a_gap(size, count):
+    run = np.concatenate([rows(step, size=size, count=count) for step in range(3 * count)])
+    epochs = run.reshape(-1, count)
+    assert len(epochs) == 3 * size
+    np.testing.assert_array_equal(np.sort(epochs, axis=1), np.broadcast_to(np.arange(count), epochs.shape))
+    if count > 4:
+        assert (epochs[0] != epochs[1]).any()
+        assert (epochs[0] != np.arange(count)).any()
+
+
+def test_a_larger_batch_reads_the_same_sequence():
+    small = np.concatenate([rows(step, size=2) for step in range(6)])
+    large = np.concatenate([rows(step, size=6) for step in range(2)])
+    np.testing.assert_array_equal(small, large)
+
+
+@pytest.mark.parametrize(
+    ("length", "size"),
+    [(1, 16), (16, 16), (17, 24), (24, 24), (25, 32), (33, 48), (48, 48), (49, 64), (65, 96), (97, 128), (1000, 1024)],
+)
+def test_bucket_values(length, size):
+    assert batching.bucket(length) == size
+
+
+def test_bucket_never_wastes_more_than_half_and_keeps_few_sizes():
+    sizes = [batching.bucket(length) for length in range(17, 2049)]
+    assert all(length <= size <= 1.5 * length for length, size in zip(range(17, 2049), sizes))
+    assert len(set(sizes)) == 14
+    assert [batching.bucket(n, 32) for n in (1, 32, 33)] == [32, 32, 48]
+
+
+def test_prompts_are_padded_at_the_right():
+    prompts = batching.pad_prompts([[5, 6], [7], [1, 2, 3]], 4)
+    np.testing.assert_array_equal(prompts.tokens_BP, [[5, 6, 0, 0], [7, 0, 0, 0], [1, 2, 3, 0]])
+    np.testing.assert_array_equal(prompts.length_B, [2, 1, 3])
+    assert prompts.tokens_BP.dtype == prompts.length_B.dtype == np.int32
+    with pytest.raises(ValueError):
+        batching.pad_prompts([[1, 2, 3, 4, 5]], 4)
+
+
+SEQUENCES = [([1, 2, 3], [0.5, 1, 1]), ([4, 5, 6, 7], [0, 0, 2, 1]), ([8, 9], [1, 1]), ([10, 11, 12], [1, 1, 1])]
+
+
+def test_pack_fills_rows_first_fit():
+    packed = batching.pack(SEQUENCES, 5, share_rows=True)
+    # 3 + 2 share the first row though another sequence lies between them; 4 and 3 have rows of their own.
+    np.testing.assert_array_equal(packed.tokens_BT, [[1, 2, 3, 8, 9], [4, 5, 6, 7, 0], [10, 11, 12, 0, 0]])
+    np.testing.assert_array_equal(packed.segment_BT, [[1, 1, 1, 2, 2], [1, 1, 1, 1, 0], [1, 1, 1, 0, 0]])
+    np.testing.assert_array_equal(packed.position_BT, [[0, 1, 2, 0, 1], [0, 1, 2, 3, 0], [0, 1, 2, 0, 0]])
+    # Nothing in its own segment predicts a first token, whatever weight it came with.
+    np.testing.assert_array_equal(packed.weight_BT, [[0, 1, 1, 0, 1], [0, 0, 2, 1, 0], [0, 1, 1, 0, 0]])
+    assert [x.dtype for x in packed] == [np.int32, np.int32, np.int32, np.float32]
+
+
+def test_pack_without_sharing_is_one_row_each_in_order():
+    packed = batching.pack(SEQUENCES, 5, share_rows=False)
+    np.testing.assert_array_equal(packed.tokens_BT[:, 0], [1, 4, 8, 10])
+    assert packed.segment_BT.max() == 1
+    np.testing.assert_array_equal((packed.segment_BT > 0).sum(1), [3, 4, 2, 3])
+
+
+@pytest.mark.parametrize("share_rows", [True, False])
+def test_long_sequences_are_cut_at_the_end(share_rows):
+    packed = batching.pack([([1, 2, 3, 4, 5, 6], [1] * 6), ([7, 8], [1, 1])], 4, share_rows=share_rows)
+    np.testing.assert_array_equal(packed.tokens_BT, [[1, 2, 3, 4], [7, 8, 0, 0]])
+    np.testing.assert_array_equal(packed.weight_BT, [[0, 1, 1, 1], [0, 1, 0, 0]])
+
+
+def test_pack_loses_and_doubles_no_token():
+    rng = np.random.default_rng(0)
+    numbers = iter(range(1, 10_000))
+    sequences = [[next(numbers) for _ in range(size)] for size in rng.integers(1, 20, 200)]
+    packed = batching.pack([(s, [1.0] * len(s)) for s in sequences], 32, share_rows=True)
+    found = {}
+    for row in range(len(packed.tokens_BT)):
+        for segment in range(1, packed.segment_BT[row].max() + 1):
+            where = packed.segment_BT[row] == segment
+            tokens = list(packed.tokens_BT[row, where])
+            found[tokens[0]] = tokens
+            np.testing.assert_array_equal(packed.position_BT[row, where], np.arange(len(tokens)))
+    assert found == {s[0]: s for s in sequences}
+    assert (packed.tokens_BT[packed.segment_BT == 0] == 0).all()
+    assert packed.weight_BT.sum() == sum(len(s) - 1 for s in sequences)
+    assert (packed.segment_BT > 0).mean() > 0.9
+
+
+def test_take_picks_rows_of_every_part():
+    packed = batching.pack(SEQUENCES, 5, share_rows=False)
+    got = batching.take(packed, np.array([2, 0]))
+    assert isinstance(got, Packed)
+    for part, whole in zip(got, packed):
+        np.testing.assert_array_equal(part, whole[[2, 0]])

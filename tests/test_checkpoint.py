@@ -1,0 +1,134 @@
+"""rule_jax.checkpoint: what was saved comes back bit for bit, on any mesh, and a half-written save does not count."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rule_jax import programs, sharding
+from rule_jax.checkpoint import Checkpoints, load_params
+from rule_jax.errors import UserError
+
+OPTIMIZER = programs.optimizer(b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, max_grad_norm=1.0)
+
+
+def state_at(model, params, mesh, step):
+    """A state whose every part differs from a fresh one: moments, count, step and key."""
+    state = programs.init_state(model, mesh, OPTIMIZER, params, jax.random.key(step))
+    moved = jax.tree.map(lambda x: x + jnp.asarray(step + 0.25, x.dtype), state.opt_state)
+    return state.replace(step=jnp.int32(step), opt_state=moved)
+
+
+def assert_same(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for (path, a), b in zip(jax.tree.leaves_with_path(found), jax.tree.leaves(expected)):
+        assert a.dtype == b.dtype, path
+        if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes(), path
+
+
+@pytest.fixture
+def model_and_params(tiny):
+    return tiny()
+
+
+def test_a_state_comes_back_bit_for_bit(tmp_path, model_and_params, one_device):
+    model, params = model_and_params
+    state = state_at(model, params, one_device, 3)
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(3, state)
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        found = checkpoints.restore(programs.abstract_state(model, one_device, OPTIMIZER))
+    assert_same(found, state)
+    draw = jax.random.normal(found.key, (3,))
+    np.testing.assert_array_equal(draw, jax.random.normal(jax.random.key(3), (3,)))
+
+
+def test_a_state_may_be_donated_once_save_returns(tmp_path, model_and_params, one_device):
+    model, params = model_and_params
+    state, expected = (state_at(model, params, one_device, 3) for _ in range(2))
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(3, state)
+        jax.tree.map(lambda x: x.delete(), (state.opt_state, state.params))
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert_same(checkpoints.restore(programs.abstract_state(model, one_device, OPTIMIZER)), expected)
+
+
+@pytest.mark.parametrize("sizes", [(1, 4, 2), (8, 1, 1)])
+def test_a_run_goes_on_on_another_mesh(tmp_path, model_and_params, one_device, sizes):
+    model, params = model_and_params
+    state = state_at(model, params, one_device, 5)
+    mesh = sharding.make_mesh(**dict(zip(sharding.AXES, sizes)))
+    with Checkpoints(tmp_path / "one", keep=2) as checkpoints:
+        checkpoints.save(5, state)
+    with Checkpoints(tmp_path / "one", keep=2) as checkpoints:
+        spread = checkpoints.restore(programs.abstract_state(model, mesh, OPTIMIZER))
+    assert_same(spread, state)
+    where = programs.state_shardings(model, mesh, OPTIMIZER)
+    jax.tree.map(lambda x, w: _assert_lies(x, w), spread, where)
+    with Checkpoints(tmp_path / "eight", keep=2) as checkpoints:  # and back
+        checkpoints.save(5, spread)
+    with Checkpoints(tmp_path / "eight", keep=2) as checkpoints:
+        assert_same(checkpoints.restore(programs.abstract_state(model, one_device, OPTIMIZER)), state)
+
+
+def _assert_lies(array, where):
+    assert array.sharding.is_equivalent_to(where, array.ndim), (array.sharding, where)
+
+
+def test_parameters_are_read_without_knowing_the_optimizer(tmp_path, model_and_params, one_device, mesh8):
+    model, params = model_and_params
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(1, state_at(model, jax.tree.map(jnp.zeros_like, params), one_device, 1))
+        checkpoints.save(2, state_at(model, params, one_device, 2))
+    assert_same(load_params(tmp_path, model, one_device), params)
+    assert_same(load_params(tmp_path, model, mesh8), params)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2"]  # reading removes nothing
+
+
+def test_the_newest_few_are_kept_and_the_newest_is_restored(tmp_path, model_and_params, one_device):
+    model, params = model_and_params
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for step in (2, 9, 10):
+            checkpoints.save(step, state_at(model, params, one_device, step))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["10", "9"]
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        found = checkpoints.restore(programs.abstract_state(model, one_device, OPTIMIZER))
+    assert int(found.step) == 10
+
+
+def test_nothing_to_restore_is_none(tmp_path, model_and_params, one_device):
+    with Checkpoints(tmp_path / "new", keep=1) as checkpoints:
+        assert checkpoints.restore(programs.abstract_state(model_and_params[0], one_device, OPTIMIZER)) is None
+
+
+def test_parameters_that_were_never_saved(tmp_path, model_and_params, one_device):
+    with pytest.raises(UserError, match=r"checkpoints holds no checkpoint; run the stage that makes it first"):
+        load_params(tmp_path / "checkpoints", model_and_params[0], one_device)
+
+
+@pytest.mark.parametrize("killed", ["before anything", "between the items", "before the last rename"])
+def test_a_save_that_was_killed_does_not_count(tmp_path, model_and_params, one_device, killed):
+    model, params = model_and_params
+    with Checkpoints(tmp_path, keep=3) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, state_at(model, params, one_device, step))
+    draft = (tmp_path / "2").rename(tmp_path / "2.orbax-checkpoint-tmp")  # the names that Orbax itself writes under
+    if killed == "between the items":
+        (draft / "rest").rename(draft / "rest.orbax-checkpoint-tmp")
+    if killed == "before anything":
+        _clear(draft)
+    like = programs.abstract_state(model, one_device, OPTIMIZER)
+    again = state_at(model, params, one_device, 2)
+    with Checkpoints(tmp_path, keep=3) as checkpoints:
+        assert_same(checkpoints.restore(like), state_at(model, params, one_device, 1))
+        checkpoints.save(2, again)
+    with Checkpoints(tmp_path, keep=3) as checkpoints:
+        assert_same(checkpoints.restore(like), again)
+    assert_same(load_params(tmp_path, model, one_device), params)
+
+
+def _clear(folder):
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()

@@ -1,0 +1,160 @@
+"""The main command as a user starts it: real processes, a tiny world, killed and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from rule_jax import batching, hf, programs, sharding
+from rule_jax.text import chat
+
+ROOT = Path(__file__).parent.parent
+TINY = [
+    "--config.data.world.people=12",
+    "--config.data.world.countries=4",
+    "--config.data.world.forget_people=2",
+    "--config.data.world.boundary_people=4",
+    "--config.data.world.boundary_share=1.0",
+    "--config.world.vocab_size=600",
+    "--config.world.width=32",
+    "--config.world.layers=2",
+    "--config.world.heads=2",
+    "--config.world.mlp_width=64",
+    "--config.world.rows=8",
+    "--config.world.steps=40",
+    "--config.world.schedule.warmup_steps=10",
+    "--config.rejection_steering.steps=4",
+    "--config.rejection_steering.batch=8",
+    "--config.rejection_steering.checkpoint_every=2",
+    "--config.boundary_optimization.steps=6",
+    "--config.boundary_optimization.forget_prompts=4",
+    "--config.boundary_optimization.boundary_prompts=4",
+    "--config.boundary_optimization.samples=4",
+    "--config.boundary_optimization.max_new_tokens=8",
+    "--config.boundary_optimization.checkpoint_every=2",
+    "--config.evaluate.batch=64",
+]
+
+
+def command(workdir: Path, cache: Path, *more: str) -> list[str]:
+    flags = ["--config=configs/grpo.py", f"--workdir={workdir}", f"--cache_dir={cache}"]
+    return [sys.executable, "-m", "rule_jax.main", *flags, *TINY, *more]
+
+
+def environment() -> dict[str, str]:
+    """One device, as on a user's machine: the eight fake ones belong to this process."""
+    return {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+
+
+def run(*args, **kw) -> subprocess.CompletedProcess:
+    return subprocess.run(command(*args), cwd=ROOT, env=environment(), capture_output=True, text=True, **kw)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, Path, str]:
+    """(workdir, cache, log) of a run that nothing interrupted."""
+    place = tmp_path_factory.mktemp("whole")
+    done = run(place / "run", place / "cache")
+    assert done.returncode == 0, done.stderr
+    return place / "run", place / "cache", done.stderr
+
+
+def test_every_stage_leaves_its_result(finished):
+    workdir, _, log = finished
+    report = json.loads((workdir / "report" / "metrics.json").read_text())
+    assert report["schema"] == 1
+    assert list(report["stages"]) == ["base", "rejection_steering", "boundary_optimization"]
+    for stage in report["stages"].values():
+        assert {"refusal_rate", "leak_rate", "names_target_rate", "n"} <= stage["forget"].keys()
+        assert {"accuracy", "over_refusal_rate", "n"} <= stage["neighbor"].keys()
+    assert report["stages"]["base"]["forget"]["n"] == 2 * 6 * 2
+    assert report["time_s"]["boundary_optimization"] > 0
+    assert report["peak_rss_bytes"] > 1e8
+    assert (workdir / "report" / "report.html").stat().st_size > 10_000
+    assert "evaluate: done" in log
+    assert "peak memory" in log
+
+
+def test_training_log_has_what_a_user_watches(finished):
+    lines = [json.loads(line) for line in (finished[0] / "logs" / "metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["stage"] == "boundary_optimization"]
+    assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
+    watched = "reward/forget reward/boundary refusal_rate/forget refusal_rate/boundary zero_variance_groups kl entropy"
+    assert set(watched.split()) | {"grad_norm", "lr", "truncated", "time/rollout_s"} <= steps[0].keys()
+    assert steps[0]["kl"] == pytest.approx(0, abs=1e-6)  # the first step is taken at pi_rej itself
+    assert all(line["sampler_gap"] < 1e-4 for line in steps)
+
+
+def test_the_export_answers_as_it_was_evaluated(finished):
+    workdir = finished[0]
+    export = workdir / "export"
+    model, params = hf.load(export)
+    mesh = sharding.make_mesh(data=-1, fsdp=1, tensor=1)
+    tokenizer = chat.load_tokenizer(export)
+    rows = [
+        json.loads(x) for x in (workdir / "evaluate/boundary_optimization/generations.jsonl").read_text().splitlines()
+    ]
+    asked = [row for row in rows if row["task"] == "neighbor"][:8]
+    ids = chat.encode_chat(tokenizer, [row["prompt"] for row in asked])
+    generate = programs.make_generate(model, mesh, samples=1, max_new_tokens=24, eos_ids=hf.eos_ids(export))
+    rollout = generate(
+        jax.device_put(params, sharding.replicated(mesh)),
+        sharding.put_rows(batching.pad_prompts(ids, batching.bucket(max(map(len, ids)))), mesh),
+        jax.random.key(0),
+        np.int32(0),
+        sharding.put_rows(np.arange(8, dtype=np.int32), mesh),
+        np.float32(0),
+    )
+    response, length = np.asarray(rollout.response_BGR), np.asarray(rollout.length_BG)
+    texts = chat.decode(tokenizer, [response[b, 0, : length[b, 0]] for b in range(8)])
+    assert [text.strip() for text in texts] == [row["text"] for row in asked]
+    assert "Forgotten:" in (export / "README.md").read_text()
+
+
+def test_the_same_command_again_has_nothing_to_do(finished):
+    workdir, cache, _ = finished
+    before = (workdir / "export" / "model.safetensors").stat().st_mtime_ns
+    again = run(workdir, cache)
+    assert again.returncode == 0
+    assert "all stages" in again.stderr
+    assert (workdir / "export" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path):
+    whole, cache, _ = finished
+    workdir = tmp_path / "killed"
+    log = workdir / "logs" / "metrics.jsonl"
+    with (tmp_path / "stderr").open("w") as stderr:
+        process = subprocess.Popen(command(workdir, cache), cwd=ROOT, env=environment(), stderr=stderr)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            if log.exists() and '"boundary_optimization", "step": 3' in log.read_text():
+                break
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not (workdir / "done" / "boundary_optimization.json").exists(), "the run ended before it could be killed"
+    resumed = run(workdir, cache)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "boundary_optimization: resuming after step" in resumed.stderr
+    ours, theirs = (load_file(place / "export" / "model.safetensors") for place in (workdir, whole))
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(ours[name], value, err_msg=name)
+
+
+def test_another_config_is_refused_and_nothing_is_lost(finished):
+    workdir, cache, _ = finished
+    refused = run(workdir, cache, "--config.reward.tau=0.4")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error:")
+    assert "config.reward.tau: 0.3 there, 0.4 now" in refused.stderr
+    assert (workdir / "report" / "report.html").exists()

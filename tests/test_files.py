@@ -1,0 +1,102 @@
+"""rule_jax.files: a reader sees the old file or the new one, and the disk's refusals are the user's to mend."""
+
+import os
+import resource
+import stat
+
+import pytest
+
+from rule_jax import files
+from rule_jax.errors import UserError
+
+
+def test_text_is_written_as_it_is_and_folders_are_made(tmp_path):
+    path = tmp_path / "new" / "deep" / "a.txt"
+    files.write_text(path, "Zoë\r\nsays “hi”\n")
+    assert path.read_bytes() == "Zoë\r\nsays “hi”\n".encode()
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_json_is_a_line_per_entry_and_reads_back(tmp_path):
+    content = {"name": "Zoë", "rates": [0.1, None, True]}
+    files.write_json(tmp_path / "a.json", content)
+    assert files.read_json(tmp_path / "a.json") == content
+    assert '"name": "Zoë",\n' in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"deep": [float("-inf")]}, object()])
+def test_what_json_cannot_hold_leaves_the_old_file(tmp_path, value):
+    files.write_json(tmp_path / "a.json", {"old": 1})
+    with pytest.raises((ValueError, TypeError)):
+        files.write_json(tmp_path / "a.json", {"new": value})
+    assert files.read_json(tmp_path / "a.json") == {"old": 1}
+
+
+def test_a_reader_that_has_the_old_file_open_keeps_it(tmp_path):
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+    with path.open() as reader:
+        files.write_text(path, "new and longer")
+        assert reader.read() == "old"
+    assert path.read_text() == "new and longer"
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_draft(tmp_path):
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"a.txt cannot be written: File too large. Make room, or choose another"):
+            files.write_text(path, "x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_path_that_is_a_folder_or_lies_in_a_file(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match=r"folder cannot be written: Is a directory"):
+        files.write_text(tmp_path / "folder", "text")
+    with pytest.raises(UserError, match=r"a.txt cannot be written"):
+        files.write_text(tmp_path / "file" / "a.txt", "text")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written(tmp_path):
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        with pytest.raises(UserError, match=r"a.txt cannot be written: Permission denied"):
+            files.write_text(tmp_path / "a.txt", "text")
+    finally:
+        tmp_path.chmod(stat.S_IRWXU)
+
+
+def test_a_file_that_is_not_there_names_its_neighbours(tmp_path):
+    (tmp_path / "b.json").write_text("{}")
+    with pytest.raises(UserError, match=r"has no a.json; it has: b.json$"):
+        files.read_json(tmp_path / "a.json")
+    with pytest.raises(UserError, match=r"has no a.json; it has: nothing$"):
+        files.read_json(tmp_path / "nowhere" / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"{", "is not valid JSON"),
+        (b"", "is not valid JSON"),
+        (b"\xff\xfe{}", "is not valid JSON"),
+        (b"9" * 5000, "is not valid JSON"),
+        (b"[" * 100_000, "is not valid JSON"),
+        (b"[1]", "holds a JSON list, expected an object"),
+        (b"null", "holds a JSON NoneType, expected an object"),
+    ],
+    ids=["cut", "empty", "not UTF-8", "a long number", "deep", "a list", "null"],
+)
+def test_what_is_no_json_object_is_refused_by_name(tmp_path, content, expected):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(UserError, match=rf"a.json {expected}"):
+        files.read_json(tmp_path / "a.json")

@@ -1,0 +1,121 @@
+"""rule_jax.telemetry: lines where there is no terminal, a bar where there is one, numbers that outlive a crash."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+
+import pytest
+
+from rule_jax import telemetry
+
+
+@pytest.fixture
+def start_logging(tmp_path):
+    """start_logging() -> the log file. To be called in the test: pytest gives each phase a stderr of its own."""
+    started = []
+
+    def start():
+        before = set(telemetry.LOGGER.handlers)
+        telemetry.start_logging(tmp_path / "logs")
+        started.extend(handler for handler in telemetry.LOGGER.handlers if handler not in before)
+        return tmp_path / "logs" / "run.log"
+
+    yield start
+    for handler in started:
+        telemetry.LOGGER.removeHandler(handler)
+        handler.close()
+
+
+def test_a_line_goes_to_stderr_and_is_appended_to_the_log(start_logging, capsys):
+    log = start_logging()
+    log.write_text("from an earlier run\n")
+    telemetry.info("world model: none in the cache — making one")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert re.fullmatch(r"\d\d:\d\d:\d\d world model: none in the cache — making one\n", shown.err)
+    assert log.read_text(encoding="utf-8") == "from an earlier run\n" + shown.err
+
+
+def test_without_a_terminal_progress_is_plain_lines_with_rate_and_time_left(start_logging, capsys, monkeypatch):
+    log = start_logging()
+    monkeypatch.setattr(telemetry, "LINE_EVERY_S", 0.0)
+    with telemetry.Progress("rejection_steering", total=4, done=1, unit="updates") as bar:
+        for loss in (0.12345, 2.0, 30000.0):
+            bar.advance({"loss": loss})
+    lines = capsys.readouterr().err.splitlines()
+    rest = r"updates, \d+\.\d\d/s, \d+ s left"
+    assert len(lines) == 3
+    for line, expected in zip(lines, (r"2/4 .* loss=0\.123", r"3/4 .* loss=2", r"4/4 .* loss=3e\+04"), strict=True):
+        assert re.fullmatch(rf"\d\d:\d\d:\d\d rejection_steering: {expected.replace('.*', rest, 1)}", line), line
+    assert "\r" not in log.read_text()
+    assert "0 s left" in lines[-1]
+
+
+def test_without_a_terminal_lines_are_rare_but_the_last_is_always_there(start_logging, capsys):
+    start_logging()
+    with telemetry.Progress("evaluate", total=500) as bar:
+        for _ in range(500):
+            bar.advance()
+    [line] = capsys.readouterr().err.splitlines()
+    assert "evaluate: 500/500 steps" in line
+
+
+ON_A_TERMINAL = """
+import pathlib, sys
+from rule_jax import telemetry
+telemetry.start_logging(pathlib.Path(sys.argv[1]))
+with telemetry.Progress("pretraining", 3, done=1) as bar:
+    bar.advance({"loss": 1.5})
+    telemetry.info("a line above the bar")
+    bar.advance({"loss": 0.5})
+"""
+
+
+def test_on_a_terminal_progress_is_one_bar_and_lines_stand_above_it(tmp_path):
+    shown = on_a_terminal([sys.executable, "-c", ON_A_TERMINAL, str(tmp_path)])
+    assert "pretraining: 100%" in shown
+    assert "3/3" in shown
+    assert "loss=0.5" in shown
+    assert "\r" in shown
+    assert re.search(r"(^|[\r\n\x1b\[AK ])\d\d:\d\d:\d\d a line above the bar\r?\n", shown), shown
+    assert "s left" not in shown
+    assert (tmp_path / "run.log").read_text().splitlines()[0].endswith("a line above the bar")
+    assert "pretraining" not in (tmp_path / "run.log").read_text()  # bars are for eyes
+
+
+def on_a_terminal(command):
+    """What a process writes to its stderr when that is a terminal."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 99))
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs)
+    finally:
+        os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:  # Linux reports the end of a terminal's other side as EIO
+        pass
+    finally:
+        os.close(ours)
+    assert process.wait(timeout=60) == 0, shown
+    return shown.decode()
+
+
+def test_metrics_are_appended_line_by_line(tmp_path):
+    path = tmp_path / "logs" / "metrics.jsonl"
+    with telemetry.MetricsFile(path, "rejection_steering") as file:
+        file.write(1, {"loss": 0.5})
+        assert json.loads(path.read_text()) == {"stage": "rejection_steering", "step": 1, "loss": 0.5}  # not buffered
+    with telemetry.MetricsFile(path, "boundary_optimization") as file:
+        file.write(1, {"reward/forget": 1.0})
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines == [
+        {"stage": "rejection_steering", "step": 1, "loss": 0.5},
+        {"stage": "boundary_optimization", "step": 1, "reward/forget": 1.0},
+    ]
