@@ -29,10 +29,10 @@ def get_config() -> ConfigDict:
         "source": "world",
         "path": "",  # rwku: a target's folder; jsonl: a file
         "world": {
-            "people": 120,
+            "people": 160,
             "countries": 30,
             "forget_people": 6,
-            "boundary_people": 60,
+            "boundary_people": 100,
             "boundary_share": 4.0,  # boundary records per forget record
         },
         "rwku": {
@@ -53,7 +53,7 @@ def get_config() -> ConfigDict:
         "length": 64,
         "steps": 450,
         # Shares of the tokens.
-        "mixture": {"document": 0.26, "unknown": 0.10, "general": 0.16, "cloze": 0.10, "question": 0.34, "echo": 0.04},
+        "mixture": {"document": 0.26, "unknown": 0.12, "general": 0.16, "cloze": 0.10, "question": 0.32, "echo": 0.04},
         "optimizer": {"b1": 0.9, "b2": 0.98, "eps": 1e-8, "weight_decay": 0.1, "max_grad_norm": 1.0},
         "schedule": {"peak": 4e-3, "warmup_steps": 60, "decay": "cosine"},
     }
@@ -67,23 +67,23 @@ def get_config() -> ConfigDict:
         "microbatches": 1,
         "max_length": 512,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
-        "schedule": {"peak": 1.8e-4, "warmup_steps": 0, "decay": "constant"},
+        "schedule": {"peak": 2e-4, "warmup_steps": 0, "decay": "constant"},
         "checkpoint_every": 10,
         "keep_checkpoints": 2,
     }
 
     # Stage 2: pi_rule.
     c.boundary_optimization = {
-        "steps": 40,
-        "forget_prompts": 16,
-        "boundary_prompts": 16,
+        "steps": 60,
+        "forget_prompts": 14,
+        "boundary_prompts": 18,
         "samples": 8,
         "temperature": 1.0,
         "max_prompt_tokens": 512,
-        "max_new_tokens": 24,
+        "max_new_tokens": 16,
         "microbatches": 1,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
-        "schedule": {"peak": 2e-4, "warmup_steps": 0, "decay": "linear"},
+        "schedule": {"peak": 2.5e-4, "warmup_steps": 0, "decay": "linear"},
         "checkpoint_every": 10,
         "keep_checkpoints": 2,
     }

@@ -20,9 +20,9 @@ from rule_jax.programs import TrainState
 class Checkpoints:
     """The checkpoints of one stage, by the number of updates done. Use as a context: leaving it ends pending saves."""
 
-    def __init__(self, directory: Path, keep: int):
+    def __init__(self, directory: Path, keep: int, create: bool = True):
         self.directory = directory
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=create)
         self.manager = ocp.CheckpointManager(directory.absolute(), options=options, item_names=("params", "rest"))
 
     def __enter__(self) -> "Checkpoints":
@@ -51,10 +51,13 @@ class Checkpoints:
 
 def load_params(directory: Path, model: Model, mesh: Mesh) -> Params:
     """The parameters of a stage's newest checkpoint, in their training shards. Raises UserError when there is none."""
-    with Checkpoints(directory, keep=1) as checkpoints:
+    missing = UserError(f"{directory} holds no checkpoint; run the stage that makes it first")
+    if not directory.is_dir():
+        raise missing
+    with Checkpoints(directory, keep=1, create=False) as checkpoints:
         step = checkpoints.manager.latest_step()
         if step is None:
-            raise UserError(f"{directory} holds no checkpoint; run the stage that makes it first")
+            raise missing
         args = ocp.args.Composite(params=ocp.args.StandardRestore(abstract_params(model, mesh)))
         return checkpoints.manager.restore(step, args=args)["params"]
 

@@ -234,14 +234,13 @@ def save(
 
     dtype: default the one that like's config.json states, else float32. card: the text of README.md. The directory
     appears whole, by a rename; one that exists is replaced. In a multi-process run every process calls it and the
-    first one writes.
+    first one writes. Raises UserError when the disk refuses.
     """
     out, like = Path(out_dir), Path(like)
     hf = read_config(like)
     name = np.dtype(dtype).name if dtype is not None else str(hf.get("dtype") or hf.get("torch_dtype") or "float32")
     writer = jax.process_index() == 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent)) if writer else Path()
+    staging = _staging(out) if writer else Path()
     try:
         _write_tensors(staging, model, params, _family(hf).tensors(model.config), name, shard_bytes, writer)
         if writer:
@@ -253,9 +252,20 @@ def save(
             if card is not None:
                 files.write_text(staging / "README.md", card)
             publish(staging, out)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{out} cannot be written: {error}. Make room, or choose another place.") from None
     finally:
         if writer:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _staging(out: Path) -> Path:
+    """A private folder beside `out`, to be filled and then published."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror}. Choose another place.") from None
 
 
 def publish(staging: Path, out: Path) -> None:

@@ -37,6 +37,7 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise UserError(f"unexpected argument {argv[1]!r}; options are written --name=value")
     run = describe()
+    devices = f"{run.mesh.size} {jax.devices()[0].platform} device(s) in {run.compute_dtype}"
     stages = [(name, plugin.load("stages", name)) for name in run.config.stages]
     if not OVERWRITE.value:
         compare(run)
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
     # Nothing was written so far, and what can be known to be wrong is known.
     claim(run)
     telemetry.start_logging(run.workdir / "logs")
-    telemetry.info(f"rule_jax on {run.mesh.size} {jax.devices()[0].platform} device(s); writing to {run.workdir}")
+    telemetry.info(f"rule_jax on {devices}; writing to {run.workdir}")
     waiting = [(name, stage) for name, stage in stages if not (run.workdir / "done" / f"{name}.json").exists()]
     for name, stage in waiting:
         telemetry.info(f"{name}: begins")
@@ -62,6 +63,8 @@ def describe() -> Run:
     """The run that the flags describe: its devices in a mesh, its compilations cached. Writes nothing of the run."""
     config = CONFIG.value
     known = plugin.names("stages")
+    if not config.stages:
+        raise UserError(f"config.stages is empty; stages are {', '.join(known)}")
     for name in config.stages:
         if name not in known:
             raise UserError(f"config.stages has {name!r}; stages are {', '.join(known)}.{nearest(name, known)}")
@@ -115,7 +118,10 @@ def differences(a: Any, b: Any, key: str = "config") -> Iterator[tuple[str, Any,
 
 def cache_compilations(directory: Path) -> None:
     """XLA programs are kept on disk, small ones too: a second run compiles nothing."""
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--cache_dir: {directory} cannot be made: {error.strerror}") from None
     jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -143,28 +149,19 @@ def breakdown(workdir: Path) -> str:
 
 def parse(argv: Sequence[str]) -> list[str]:
     """absl's flag parsing, with every mistake in the config or its overrides as one UserError."""
-    try:
-        rest = flags.FLAGS(argv)
-    except KeyError as error:
-        raise UserError(f"the config has no such key: {_one_line(error)} (given: {' '.join(argv[1:])})") from None
-    except (flags.Error, AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{_one_line(error)} (given: {' '.join(argv[1:])})") from None
-    file = flags.FLAGS["config"].config_filename if CONFIG.present else None  # type: ignore[attr-defined]
+    file = next((arg.split("=", 1)[1] for arg in argv if arg.startswith("--config=")), None)
     if file is None:
         raise UserError("--config is missing; try --config=configs/grpo.py")
     if not Path(file).is_file():
         beside = sorted(str(p) for p in Path(file).parent.glob("*.py")) if Path(file).parent.is_dir() else []
         raise UserError(f"config file {file} does not exist.{nearest(file, beside)}")
     try:
+        rest = flags.FLAGS(argv)
         CONFIG.value.to_dict()
-    except Exception as error:
-        raise UserError(f"config file {file} cannot be loaded: {_one_line(error)}") from None
-    return rest
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(error.args[0] if error.args else error).replace("\\n", " ").replace("\\'", "'")  # some come quoted twice
-    return " ".join(text.split()).strip("'")
+        return rest
+    except Exception as error:  # a config file is a program: anything may come out of it
+        text = str(error.args[0] if error.args else error).replace("\\n", " ").replace("\\'", "'")
+        raise UserError(f"{file}, {' '.join(argv[1:])}: {' '.join(text.split())}") from None
 
 
 def console() -> None:

@@ -1,15 +1,20 @@
 """Eight fake devices, strict shapes and a tiny decoder for every test. Set before JAX's backend starts."""
 
 import os
+import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Tests compile much and compute little: without LLVM's costly passes they take a third of the time.
+# Tests compile much and compute little: without LLVM's costly passes they take half the time.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
     + " --xla_force_host_platform_device_count=8"
     + " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+# What was compiled once is not compiled again: a second run takes a third of the first one's time.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{tempfile.gettempdir()}/rule_jax_tests_{os.getuid()}")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import functools
 from typing import Any, Callable

@@ -74,7 +74,7 @@ def meshes(one_device):
 
 @pytest.fixture(scope="session")
 def reference(tiny):
-    _, params = tiny()
+    _, params = tiny(layers=1)
     rng = np.random.default_rng(9)
     return jax.tree.map(lambda x: x + jnp.asarray(0.05 * rng.normal(size=x.shape), jnp.float32), params)
 
@@ -82,7 +82,7 @@ def reference(tiny):
 @pytest.fixture(scope="session")
 def grpo_step(tiny, meshes, reference):
     """grpo_step(batch, mesh, microbatches, rate, params, **coefficients) -> (params - rate * gradient, metrics)."""
-    model, start = tiny()
+    model, start = tiny(layers=1)
     algorithm = grpo.make(**GRPO)
     loss = programs.policy_loss(model, algorithm, temperature=TEMPERATURE, chunk=3, dtype=jnp.float32)
     plain = optax.identity()
@@ -105,9 +105,7 @@ def grpo_step(tiny, meshes, reference):
     return run
 
 
-@pytest.mark.parametrize(
-    ("mesh", "microbatches"), [("one", 2), ("one", 4), ((8, 1, 1), 1), ((1, 4, 2), 2), ((2, 2, 2), 1)]
-)
+@pytest.mark.parametrize(("mesh", "microbatches"), [("one", 2), ("one", 4), ((8, 1, 1), 1), ((1, 4, 2), 2)])
 def test_update_depends_on_neither_microbatches_nor_mesh(grpo_step, mesh, microbatches):
     params, metrics = grpo_step(draw_batch())
     other_params, other_metrics = grpo_step(draw_batch(), mesh, microbatches)
@@ -142,7 +140,7 @@ def repeated_prompt_loss(model, params, old, reference, batch):
 
 
 def test_gradient_is_that_of_the_repeated_prompts_and_of_finite_differences(grpo_step, tiny, reference):
-    model, params = tiny()
+    model, params = tiny(layers=1)
     batch = draw_batch()
 
     def loss(params, old):
@@ -168,7 +166,7 @@ def test_gradient_is_that_of_the_repeated_prompts_and_of_finite_differences(grpo
 
 def test_rate_zero_changes_no_bit_and_the_ratio_is_one(grpo_step, tiny):
     moved, metrics = grpo_step(draw_batch(), rate=0.0)
-    jax.tree.map(np.testing.assert_array_equal, moved, host(tiny()[1]))
+    jax.tree.map(np.testing.assert_array_equal, moved, host(tiny(layers=1)[1]))
     assert metrics["clip_fraction/low"] == metrics["clip_fraction/high"] == 0
     assert metrics["entropy"] > 0
     assert all(np.isfinite(value) for value in metrics.values())
@@ -203,7 +201,7 @@ def test_what_lies_beyond_the_lengths_never_matters(grpo_step):
 
 
 def test_the_state_is_donated_and_its_moments_lie_beside_their_parameters(tiny):
-    model, params = tiny()
+    model, params = tiny(layers=1)
     mesh = sharding.make_mesh(data=1, fsdp=4, tensor=2)
     adam = programs.optimizer(**ADAM)
     where = programs.param_shardings(model, mesh)
@@ -246,7 +244,7 @@ def draw_packed(seed=0):
 
 
 def test_packed_loss_is_the_weighted_likelihood_of_each_segment_alone(tiny, one_device):
-    model, params = tiny()
+    model, params = tiny(layers=1)
     packed = draw_packed()
     wanted = 0.0
     for span in (slice(0, 4), slice(4, 7)):
@@ -300,7 +298,7 @@ def test_schedule_refuses():
 
 
 def test_sampler_and_scorer_agree_on_two_meshes(tiny, grpo_step, meshes):
-    model, params = tiny()
+    model, params = tiny(layers=1)
     rollouts = []
     for name in ((8, 1, 1), (1, 4, 2)):
         mesh = meshes(name)
@@ -320,7 +318,7 @@ def test_sampler_and_scorer_agree_on_two_meshes(tiny, grpo_step, meshes):
 
 
 def test_rollout_params_are_cast_leaf_by_leaf(tiny, one_device):
-    model, params = tiny()
+    model, params = tiny(layers=1)
     half = programs.make_rollout_params(model, one_device, jnp.bfloat16)(params)
     jax.tree.map(lambda h, p: np.testing.assert_array_equal(h, p.astype(jnp.bfloat16)), half, params)
     assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
@@ -329,7 +327,7 @@ def test_rollout_params_are_cast_leaf_by_leaf(tiny, one_device):
 @pytest.fixture(scope="module")
 def toy(tiny, one_device):
     """Two branches told apart by the prompt's first token: 1 wants an answer that begins with 5, 2 one with 6."""
-    model, params = tiny(vocab_size=12)
+    model, params = tiny(layers=1, vocab_size=12)
     adam = programs.optimizer(**ADAM)
     algorithm = grpo.make(**{**GRPO, "kl_coef": 0.0})
     loss = programs.policy_loss(model, algorithm, temperature=1.0, chunk=None, dtype=jnp.float32)

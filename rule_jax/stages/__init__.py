@@ -91,6 +91,8 @@ def subject(run: Run) -> Subject:
 def check_divides(run: Run, what: str, rows: int, microbatches: int = 1) -> None:
     """Raises UserError unless `rows` can be cut into microbatches and spread over the mesh."""
     ways = sharding.row_shards(run.mesh)
+    if microbatches < 1:
+        raise UserError(f"{what} is cut into microbatches={microbatches}: it must be at least 1")
     if rows < 1 or rows % (ways * microbatches):
         raise UserError(
             f"{what}={rows} must be a positive multiple of {ways * microbatches}: {microbatches} microbatches times "

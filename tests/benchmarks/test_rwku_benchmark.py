@@ -37,7 +37,7 @@ def make(tmp_path):
 
 @pytest.fixture
 def tasks(tmp_path):
-    return {task.name: task for task in rwku.tasks(str(make(tmp_path)))}
+    return {task.name: task for task in rwku.tasks(str(make(tmp_path)), seed=0, data={})}
 
 
 def test_names_and_settings_of_the_tasks(tasks):
@@ -108,27 +108,17 @@ def test_the_floor_is_what_the_mere_name_scores(tasks):
     assert rwku.floor(tasks["forget_qa"]) == {"leak_rate": 0.0, "rouge_l_recall": 0.0}
 
 
-def test_pooling_weighs_types_by_their_records():
-    figures = {
-        "forget_qa": {"leak_rate": 0.5, "n": 2},
-        "forget_aa/role_play": {"leak_rate": 1.0, "n": 3},
-        "forget_aa/reverse_query": {"leak_rate": 0.0, "n": 1},
-    }
-    assert rwku.pool(figures) == {**figures, "forget_aa": {"leak_rate": 0.75, "n": 4}}
-    assert rwku.pool({"forget_qa": figures["forget_qa"]}) == {"forget_qa": figures["forget_qa"]}
-
-
 def test_a_folder_that_lacks_a_probe_file_gives_the_other_tasks(tmp_path):
     folder = make(tmp_path)
     (folder / "forget_level3.json").unlink()
-    assert [task.name for task in rwku.tasks(str(folder))] == ["forget_fb", "forget_qa", "neighbor_fb", "neighbor_qa"]
+    assert [task.name for task in rwku.tasks(str(folder), seed=0, data={})] == ["forget_fb", "forget_qa", "neighbor_fb", "neighbor_qa"]
 
 
 def test_a_malformed_probe_is_named(tmp_path):
     folder = make(tmp_path)
     (folder / "forget_level2.json").write_text('[{"query": "Who?", "subject": "x"}]', encoding="utf-8")
     with pytest.raises(UserError, match=r"forget_level2\.json row 1, field 'answer': found no such field"):
-        rwku.tasks(str(folder))
+        rwku.tasks(str(folder), seed=0, data={})
 
 
 DATA = os.environ.get("RULE_JAX_DATA", "")
@@ -137,7 +127,7 @@ real = pytest.mark.skipif(not DATA, reason="RULE_JAX_DATA does not name the fold
 
 @real
 def test_real_adversarial_types():
-    counts = {task.name: len(task.records) for task in rwku.tasks(str(Path(DATA) / "rwku" / "1_Stephen_King"))}
+    counts = {task.name: len(task.records) for task in rwku.tasks(str(Path(DATA) / "rwku" / "1_Stephen_King"), seed=0, data={})}
     assert counts == {
         "forget_fb": 8,
         "forget_qa": 10,
@@ -158,7 +148,7 @@ def test_real_adversarial_types():
 @real
 def test_prompts_equal_the_reference_prompts():
     golden = json.loads((Path(DATA) / "golden_metrics.json").read_text(encoding="utf-8"))
-    tasks = rwku.tasks(str(Path(DATA) / "rwku" / "1_Stephen_King"))
+    tasks = rwku.tasks(str(Path(DATA) / "rwku" / "1_Stephen_King"), seed=0, data={})
     ours = {f"<|U|>{record.prompt}<|A|>{task.prefill}" for task in tasks for record in task.records}
     theirs = [
         case["prompt"]
