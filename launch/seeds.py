@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
 CONFIG = flags.DEFINE_string("config", "configs/grpo.py", "The config file.")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "The seeds, comma separated.")
@@ -69,13 +69,14 @@ def table(runs: Sequence[Figures]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
+    passed_on = flags.FLAGS(sys.argv, known_only=True)[1:]
     workdir = Path(WORKDIR.value)
     runs = []
     for seed in SEEDS.value:
         place = workdir / f"seed{seed}"
         command = [sys.executable, "-m", "rule_jax.main", f"--config={CONFIG.value}", f"--config.seed={seed}"]
-        subprocess.run([*command, f"--workdir={place}", *argv[1:]], check=True)
+        subprocess.run([*command, f"--workdir={place}", *passed_on], check=True)
         runs.append(json.loads((place / "report" / "metrics.json").read_text(encoding="utf-8")))
     text = table(runs)
     (workdir / "table.md").write_text(text, encoding="utf-8")
@@ -83,4 +84,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -36,7 +36,8 @@ def make_mesh(*, data: int, fsdp: int, tensor: int) -> Mesh:
     if free and rest and count % rest == 0:
         sizes[free[0]] = count // rest
     if math.prod(sizes.values()) != count:
-        raise UserError(f"mesh {sizes} needs {rest} x n devices, this run has {count}; set config.mesh to fit")
+        need = f"a multiple of {rest}" if free else str(rest)
+        raise UserError(f"mesh {sizes} needs {need} devices, this run has {count}; set config.mesh to fit")
     return jax.make_mesh(tuple(sizes.values()), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 

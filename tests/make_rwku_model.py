@@ -21,13 +21,13 @@ from rule_jax.types import SftExample
 
 PATH = flags.DEFINE_string("path", None, "The target's folder.", required=True)
 OUT = flags.DEFINE_string("out", None, "The model directory to make.", required=True)
-STEPS = flags.DEFINE_integer("steps", 1200, "Updates.")
-WIDTH = flags.DEFINE_integer("width", 192, "Model width.")
+STEPS = flags.DEFINE_integer("steps", 700, "Updates.")
+WIDTH = flags.DEFINE_integer("width", 128, "Model width.")
 
 
 def main() -> None:
     config = grpo.get_config()
-    config.world.update({"vocab_size": 4096, "width": WIDTH.value, "layers": 4, "mlp_width": 2 * WIDTH.value})
+    config.world.update({"vocab_size": 2048, "width": WIDTH.value, "layers": 3, "mlp_width": 2 * WIDTH.value})
     config.world.update({"rows": 32, "length": 128, "steps": STEPS.value})
     config.world.schedule.peak = 3e-3
     config.world.mixture = {"probe": 0.5, "boundary": 0.5}

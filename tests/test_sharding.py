@@ -29,8 +29,8 @@ def test_one_size_takes_the_rest(sizes, wanted):
     ("sizes", "message"),
     [
         ((2, 2, 1), "has 8; set config.mesh"),
-        ((-1, 3, 1), "needs 3 x n devices, this run has 8"),
-        ((16, 1, -1), "needs 16 x n devices, this run has 8"),
+        ((-1, 3, 1), "needs a multiple of 3 devices, this run has 8"),
+        ((16, 1, -1), "needs a multiple of 16 devices, this run has 8"),
         ((-1, -1, 1), "at most one is -1"),
         ((0, 8, 1), "sizes are positive"),
         ((-2, 8, 1), "sizes are positive"),

@@ -31,14 +31,16 @@ def make(*, alpha: float, beta: float, tau: float, gated: bool) -> Reward:
         refusal = is_refusal(text)
         named = names_target(text, record.target)
         total = alpha * refusal + (1 - alpha) * (named and (refusal or not gated))
-        return Score(total, {"refusal": float(refusal), "names_target": float(named)})
+        return Score(float(total), {"refusal": float(refusal), "names_target": float(named)})
 
     def boundary(record: PromptRecord, text: str) -> Score:
         refusal = is_refusal(text)
         answered = bool(text.strip()) and not refusal
         overlap = rouge_l_recall(text, record.answers) > tau
         total = beta * answered + (1 - beta) * (overlap and (answered or not gated))
-        return Score(total, {"refusal": float(refusal), "non_refusal": float(answered), "overlap": float(overlap)})
+        return Score(
+            float(total), {"refusal": float(refusal), "non_refusal": float(answered), "overlap": float(overlap)}
+        )
 
     def reward(records: Sequence[PromptRecord], texts: Sequence[str]) -> list[Score]:
         branch = {"forget": forget, "boundary": boundary, "retain": boundary}

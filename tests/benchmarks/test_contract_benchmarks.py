@@ -12,8 +12,9 @@ from rule_jax.types import PromptRecord, Task
 
 
 def rwku_folder(place):
+    probe = {"query": "Who is Ann Lee?", "answer": "a poet", "level": "2", "type": "simple question"}
     rows = {
-        "forget_level2": [{"query": "Who is Ann Lee?", "answer": "a poet", "level": "2", "type": "x", "subject": "Ann Lee"}],
+        "forget_level2": [{**probe, "subject": "Ann Lee"}],
         "intro": [{"target": "Ann Lee", "intro": "Please forget Ann Lee."}],
     }
     for name, content in rows.items():

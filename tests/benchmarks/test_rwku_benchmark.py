@@ -111,7 +111,8 @@ def test_the_floor_is_what_the_mere_name_scores(tasks):
 def test_a_folder_that_lacks_a_probe_file_gives_the_other_tasks(tmp_path):
     folder = make(tmp_path)
     (folder / "forget_level3.json").unlink()
-    assert [task.name for task in rwku.tasks(str(folder), seed=0, data={})] == ["forget_fb", "forget_qa", "neighbor_fb", "neighbor_qa"]
+    left = rwku.tasks(str(folder), seed=0, data={})
+    assert [task.name for task in left] == ["forget_fb", "forget_qa", "neighbor_fb", "neighbor_qa"]
 
 
 def test_a_malformed_probe_is_named(tmp_path):
@@ -127,7 +128,8 @@ real = pytest.mark.skipif(not DATA, reason="RULE_JAX_DATA does not name the fold
 
 @real
 def test_real_adversarial_types():
-    counts = {task.name: len(task.records) for task in rwku.tasks(str(Path(DATA) / "rwku" / "1_Stephen_King"), seed=0, data={})}
+    tasks = rwku.tasks(str(Path(DATA) / "rwku" / "1_Stephen_King"), seed=0, data={})
+    counts = {task.name: len(task.records) for task in tasks}
     assert counts == {
         "forget_fb": 8,
         "forget_qa": 10,
