@@ -74,13 +74,14 @@ def get_config() -> ConfigDict:
 
     # Stage 2: pi_rule.
     c.boundary_optimization = {
-        "steps": 60,
-        "forget_prompts": 14,
-        "boundary_prompts": 18,
+        "steps": 70,
+        "forget_prompts": 16,
+        "boundary_prompts": 16,
         "samples": 8,
         "temperature": 1.0,
         "max_prompt_tokens": 512,
         "max_new_tokens": 16,
+        "reward_unfinished": False,  # the paper's code rewards cut answers too; here refusals then learn to ramble
         "microbatches": 1,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
         "schedule": {"peak": 2.5e-4, "warmup_steps": 0, "decay": "linear"},

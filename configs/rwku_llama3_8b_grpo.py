@@ -9,13 +9,15 @@ Hardware:    not run yet by the authors of this file: no accelerator was at hand
 Result:      the paper reports forget 27.7, naturalness 89.1, retain 73.7 (from 76.9, 70.6, 87.6). Not measured here.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from configs import grpo
 
 
 def get_config() -> ConfigDict:
-    c = grpo.get_config()
+    c: Any = grpo.get_config()
     c.mesh = {"data": 1, "fsdp": -1, "tensor": 1}
     c.model.remat = True
     c.model.logit_chunk = 1024
@@ -29,6 +31,7 @@ def get_config() -> ConfigDict:
     rebo = c.boundary_optimization
     rebo.steps, rebo.forget_prompts, rebo.boundary_prompts, rebo.samples = 20, 16, 16, 8
     rebo.max_prompt_tokens, rebo.max_new_tokens = 512, 1024
+    rebo.reward_unfinished = True
     rebo.microbatches, rebo.checkpoint_every = 4, 10
     rebo.optimizer = {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 1e-2, "max_grad_norm": 1.0}
     rebo.schedule = {"peak": 2e-6, "warmup_steps": 0, "decay": "constant"}

@@ -5,12 +5,14 @@ What a user sees here is why stage 2 exists: forget queries are refused, and so 
 Command:  python -m rule_jax.main --config=configs/sft.py
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from configs import grpo
 
 
 def get_config() -> ConfigDict:
-    c = grpo.get_config()
+    c: Any = grpo.get_config()
     c.stages = ("prepare_data", "rejection_steering", "evaluate", "export", "report")
     return c

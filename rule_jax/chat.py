@@ -1,6 +1,7 @@
 """Talk to a model, or to two side by side: before and after forgetting.
 
-    python -m rule_jax.chat --model=runs/grpo/export [--compare=BASE_DIR] [--temperature=0.7] [--raw]
+    python -m rule_jax.chat --run=runs/grpo [--temperature=0.7] [--raw]
+    python -m rule_jax.chat --model=DIR [--compare=DIR]
 
 Each line is a question of its own; an empty line or the end of the input ends the conversation.
 """
@@ -16,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from rule_jax import batching, hf, programs, sharding
+from rule_jax import batching, files, hf, programs, sharding
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Model, Params
 from rule_jax.text import chat
 
+RUN = flags.DEFINE_string("run", None, "A finished run: its base model and its export, before and after.")
 MODEL = flags.DEFINE_string("model", None, "Model directory, e.g. runs/grpo/export.")
 COMPARE = flags.DEFINE_string("compare", None, "A second model directory, answered beside the first.")
 TEMPERATURE = flags.DEFINE_float("temperature", 0.0, "0 answers greedily.", lower_bound=0.0)
@@ -33,8 +35,8 @@ SEED = flags.DEFINE_integer("seed", 0, "For sampling.")
 class Speaker:
     """A loaded model that answers one prompt at a time."""
 
-    def __init__(self, path: str):
-        self.name = Path(path).name
+    def __init__(self, name: str, path: str):
+        self.name = name
         self.mesh = sharding.make_mesh(data=1, fsdp=1, tensor=-1)
         self.model: Model = hf.load_model(path)
         self.tokenizer: Any = chat.load_tokenizer(path, CHAT_TEMPLATE.value)
@@ -62,13 +64,21 @@ class Speaker:
 def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise UserError(f"unexpected argument {argv[1]!r}; options are written --name=value")
-    if MODEL.value is None:
-        raise UserError("--model is missing; it names a model directory, e.g. --model=runs/grpo/export")
-    speakers = [Speaker(path) for path in (MODEL.value, COMPARE.value) if path]
+    speakers = [Speaker(name, path) for name, path in _models()]
     width = max(len(speaker.name) for speaker in speakers)
     for turn, line in enumerate(_lines()):
         for speaker in speakers:
             print(f"{speaker.name:>{width}}: {json.dumps(speaker.answer(line, turn), ensure_ascii=False)[1:-1]}")
+
+
+def _models() -> list[tuple[str, str]]:
+    """(name to show, directory) of each model that the flags ask for."""
+    if RUN.value:
+        base = files.read_json(Path(RUN.value) / "data" / "model.json")["path"]
+        return [("before", base), ("after", str(Path(RUN.value) / "export"))]
+    if MODEL.value is None:
+        raise UserError("give --run=runs/grpo, or --model=DIR of any model directory")
+    return [(Path(path).name, path) for path in (MODEL.value, COMPARE.value) if path]
 
 
 def _lines() -> Iterator[str]:

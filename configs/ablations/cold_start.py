@@ -5,12 +5,14 @@ Command:  python -m rule_jax.main --config=configs/ablations/cold_start.py
 Watch:    refusal_rate/forget and zero_variance_groups of the first steps.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from configs import grpo
 
 
 def get_config() -> ConfigDict:
-    c = grpo.get_config()
+    c: Any = grpo.get_config()
     c.stages = tuple(stage for stage in c.stages if stage != "rejection_steering")
     return c

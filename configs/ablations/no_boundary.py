@@ -5,13 +5,15 @@ Command:  python -m rule_jax.main --config=configs/ablations/no_boundary.py
 Watch:    the over-refusal of boundary and neighbour entities in the report.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from configs import grpo
 
 
 def get_config() -> ConfigDict:
-    c = grpo.get_config()
+    c: Any = grpo.get_config()
     c.data.world.boundary_share = 0.0
     rebo = c.boundary_optimization
     rebo.forget_prompts, rebo.boundary_prompts = rebo.forget_prompts + rebo.boundary_prompts, 0

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-
 LOG_RATIO_LIMIT = 20.0
 
 
@@ -28,8 +27,8 @@ def clipped_surrogate(
     """The clipped surrogate objective as a loss, with separate bounds and the dual clip.
 
     With rho = exp(log_ratio): loss = -min(rho A, clip(rho, 1 - clip_low, 1 + clip_high) A), and for A < 0 at most
-    dual_clip * |A|. dual_clip > 1; infinity switches it off. All arrays share one shape. |log_ratio| beyond 20 counts as
-    20: far past every clip, and exp stays finite.
+    dual_clip * |A|. dual_clip > 1; infinity switches it off. All arrays share one shape. |log_ratio| beyond 20 counts
+    as 20: far past every clip, and exp stays finite.
     Source: PPO, https://arxiv.org/abs/1707.06347 equation 7; the dual clip, https://arxiv.org/abs/1912.09729
     equation 5; separate bounds, https://arxiv.org/abs/2503.14476.
     """

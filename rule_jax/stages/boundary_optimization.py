@@ -95,7 +95,7 @@ def run(run: Run) -> None:
                 )
                 jax.block_until_ready(rollout)
                 sampled = time.monotonic()
-                rewards_BG, facts = score(rollout, records, learner, reward)
+                rewards_BG, facts = score(rollout, records, learner, reward, settings.reward_unfinished)
                 scored = time.monotonic()
                 rate = schedule(step)
                 rewards = sharding.put_rows(rewards_BG, run.mesh)
@@ -168,10 +168,11 @@ class PromptSet:
 
 
 def score(
-    rollout: Rollout, records: Sequence[PromptRecord], learner: Subject, reward: Reward
+    rollout: Rollout, records: Sequence[PromptRecord], learner: Subject, reward: Reward, reward_unfinished: bool
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Decodes and rewards this process's rows; returns rewards_BG (float32) and what a user watches.
 
+    An answer that was cut before its end earns nothing, unless reward_unfinished: else refusals learn to ramble.
     The facts are means over all answers of the batch, forget and boundary apart; "tokens" is their sum.
     """
     numbers, response = sharding.local_rows(rollout.response_BGR)
@@ -182,7 +183,8 @@ def score(
     asked = [records[row] for row in numbers for _ in range(G)]
     scores = reward(asked, [text.strip() for text in chat.decode(learner.tokenizer, ids)])
     rewards_BG = np.zeros(rollout.length_BG.shape, np.float32)
-    rewards_BG[numbers] = np.asarray([s.total for s in scores], np.float32).reshape(-1, G)
+    totals = np.asarray([s.total for s in scores], np.float32).reshape(-1, G)
+    rewards_BG[numbers] = totals if reward_unfinished else totals * finished
     return rewards_BG, _facts(asked, scores, length, finished)
 
 
