@@ -62,7 +62,9 @@ def get_config() -> ConfigDict:
     c.rejection_steering = {
         "objective": "sft",
         "objective_options": {},
-        "steps": 20,
+        "steps": 40,  # at most
+        # Stop as soon as every target is refused in this share of sampled answers; a rate of 0 takes all steps.
+        "dosage": {"refusal_rate": 0.35, "every": 4, "prompts_per_target": 8, "samples": 8},
         "batch": 32,
         "microbatches": 1,
         "max_length": 512,

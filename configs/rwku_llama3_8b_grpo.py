@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
     c.data.source = "rwku"
 
     rs = c.rejection_steering
+    rs.dosage.refusal_rate = 0.0  # the published recipe has a fixed length
     rs.steps, rs.batch, rs.checkpoint_every, rs.keep_checkpoints = 114, 8, 38, 3
     rs.optimizer = {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0}
     rs.schedule = {"peak": 4e-7, "warmup_steps": 20, "decay": "cosine"}

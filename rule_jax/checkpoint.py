@@ -33,7 +33,12 @@ class Checkpoints:
         self.manager.close()
 
     def save(self, step: int, state: TrainState) -> None:
-        """Starts saving and returns; the state may be donated at once, Orbax has copied it to the host."""
+        """Starts saving and returns; the state may be donated at once, Orbax has copied it to the host.
+
+        A step that is there already is left as it is.
+        """
+        if step in self.manager.all_steps():
+            return
         rest = {"step": state.step, "opt_state": state.opt_state, "key": state.key}
         args = ocp.args.Composite(params=ocp.args.StandardSave(state.params), rest=ocp.args.StandardSave(rest))
         self.manager.save(step, args=args)

@@ -9,6 +9,7 @@ from rule_jax.checkpoint import Checkpoints
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, Subject, check_divides, check_positive, subject
+from rule_jax.stages._dosage import Dosage
 from rule_jax.stages._training import Reporter, start_or_resume
 from rule_jax.text import chat
 from rule_jax.types import Packed
@@ -27,7 +28,7 @@ def check(run: Run) -> None:
 
 
 def run(run: Run) -> None:
-    """Trains for config.rejection_steering.steps updates; resumes from the newest checkpoint."""
+    """Trains until its dosage is enough, at most config.rejection_steering.steps updates; resumes where it stopped."""
     settings = run.config.rejection_steering
     learner = subject(run)
     objective = plugin.load("objectives", settings.objective).make(**settings.objective_options)
@@ -48,11 +49,16 @@ def run(run: Run) -> None:
         state = start_or_resume(run, learner, optimizer, checkpoints, initial)
         del initial
         done = int(state.step)
+        dosage = Dosage(run, learner, settings.dosage) if settings.dosage.refusal_rate else None
 
         # Steps
         with telemetry.Progress(STAGE, settings.steps, done) as bar:
             reporter = Reporter(log, bar, {"loss": "loss"})
             for step in range(done, settings.steps):
+                if dosage and dosage.enough(state.params, step):
+                    reporter.flush()
+                    checkpoints.save(step, state)
+                    break
                 rows = batching.batch_rows(run.config.seed, ROWS, step, settings.batch, len(packed.tokens_BT))
                 batch = sharding.put_rows(batching.take(packed, rows), run.mesh)
                 rate = schedule(step)
