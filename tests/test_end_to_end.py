@@ -34,7 +34,7 @@ TINY = [
     "--config.rejection_steering.steps=4",
     "--config.rejection_steering.batch=8",
     "--config.rejection_steering.checkpoint_every=2",
-    "--config.boundary_optimization.steps=6",
+    "--config.boundary_optimization.steps=12",
     "--config.boundary_optimization.forget_prompts=4",
     "--config.boundary_optimization.boundary_prompts=4",
     "--config.boundary_optimization.samples=4",
@@ -86,7 +86,7 @@ def test_every_stage_leaves_its_result(finished):
 def test_training_log_has_what_a_user_watches(finished):
     lines = [json.loads(line) for line in (finished[0] / "logs" / "metrics.jsonl").read_text().splitlines()]
     steps = [line for line in lines if line["stage"] == "boundary_optimization"]
-    assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in steps] == list(range(1, 13))
     watched = "reward/forget reward/boundary refusal_rate/forget refusal_rate/boundary zero_variance_groups kl entropy"
     assert set(watched.split()) | {"grad_norm", "lr", "truncated", "time/rollout_s"} <= steps[0].keys()
     assert steps[0]["kl"] == pytest.approx(0, abs=1e-6)  # the first step is taken at pi_rej itself
@@ -131,12 +131,12 @@ def test_the_same_command_again_has_nothing_to_do(finished):
 def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path):
     whole, cache, _ = finished
     workdir = tmp_path / "killed"
-    log = workdir / "logs" / "metrics.jsonl"
+    saved = workdir / "boundary_optimization" / "checkpoints" / "2"
     with (tmp_path / "stderr").open("w") as stderr:
         process = subprocess.Popen(command(workdir, cache), cwd=ROOT, env=environment(), stderr=stderr)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and process.poll() is None:
-            if log.exists() and '"boundary_optimization", "step": 3' in log.read_text():
+            if saved.exists():  # and there are more to come, each of which waits for the one before
                 break
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
@@ -158,3 +158,20 @@ def test_another_config_is_refused_and_nothing_is_lost(finished):
     assert refused.stderr.startswith("error:")
     assert "config.reward.tau: 0.3 there, 0.4 now" in refused.stderr
     assert (workdir / "report" / "report.html").exists()
+
+
+def test_rejection_steering_stops_when_its_dosage_is_enough(finished, tmp_path):
+    """A rate below zero is reached at the first count; a rate above one never is."""
+    _, cache, _ = finished
+    stages = "--config.stages=('prepare_data','rejection_steering')"
+    for rate, last in (("-1.0", 2), ("1.1", 4)):
+        workdir = tmp_path / rate
+        dosage = (
+            f"--config.rejection_steering.dosage.refusal_rate={rate}",
+            "--config.rejection_steering.dosage.every=2",
+        )
+        done = run(workdir, cache, stages, *dosage)
+        assert done.returncode == 0, done.stderr
+        assert "after step 2" in done.stderr
+        steps = sorted(int(p.name) for p in (workdir / "rejection_steering" / "checkpoints").iterdir())
+        assert steps[-1] == last
