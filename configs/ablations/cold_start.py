@@ -2,6 +2,7 @@
 
 Asks:     does RL find refusals by itself? (paper: no; forgetting worsens by 43.7 points)
 Command:  python -m rule_jax.main --config=configs/ablations/cold_start.py
+Seen:     seed 0, first ten steps: refusals 0.00 to 0.01 of the samples, 72 to 84 % of the groups without variance.
 Watch:    refusal_rate/forget and zero_variance_groups of the first steps.
 """
 

@@ -2,6 +2,7 @@
 
 Asks:     what keeps the model from refusing everything? (paper: without the boundary, retain falls to 23.6)
 Command:  python -m rule_jax.main --config=configs/ablations/no_boundary.py
+Seen:     seed 0: forget refusal 1.00; accuracy on boundary people 0.19, neighbours 0.14, general facts 0.72.
 Watch:    the over-refusal of boundary and neighbour entities in the report.
 """
 
