@@ -42,7 +42,8 @@ CONFIG = {
     "rope_scaling": None,
     "max_positions": 128,
     "tied_embeddings": False,
-    "attention_bias": False,
+    "qkv_bias": False,
+    "out_bias": False,
     "mlp_bias": False,
 }
 

@@ -15,6 +15,7 @@ from rule_jax.ops import rope
 
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # q_BNHC, k_BNKC, v_BNKC -> out_BNHC
 Rotation = tuple[jax.Array, jax.Array]
+Axis = tuple[str, int]  # a logical name and a size
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class DecoderConfig:
     rope_scaling: tuple[tuple[str, Any], ...] | None
     max_positions: int
     tied_embeddings: bool
-    attention_bias: bool
-    mlp_bias: bool
+    qkv_bias: bool = False
+    out_bias: bool = False
+    mlp_bias: bool = False
 
 
 def _declare(init: nn.initializers.Initializer, *axes: str) -> Any:
@@ -51,6 +53,25 @@ def _fan_in(*in_axes: int) -> nn.initializers.Initializer:
         return jax.random.normal(key, shape, dtype) * fan_in**-0.5
 
     return init
+
+
+def linear(
+    module: nn.Module, name: str, x: jax.Array, inputs: tuple[Axis, ...], outputs: tuple[Axis, ...], *, bias: bool
+) -> jax.Array:
+    """x [..., *inputs] @ kernel [*inputs, *outputs] + bias [*outputs]: every projection of every layer goes through here.
+
+    Declares `{name}_kernel` and `{name}_bias` as parameters of `module`.
+    """
+    names, sizes = zip(*inputs, *outputs)
+    kernel = module.param(f"{name}_kernel", _declare(_fan_in(*range(len(inputs))), *names), sizes)
+    out = jnp.tensordot(x, kernel, axes=len(inputs))
+    if bias:
+        # A bias over the model's width is small and is added on every device: it is not spread as "embed" is.
+        axes = ["norm" if axis == "embed" else axis for axis, _ in outputs]
+        zeros = _declare(nn.initializers.zeros_init(), *axes)
+        value = module.param(f"{name}_bias", zeros, tuple(size for _, size in outputs))
+        out += jnp.reshape(value, (1,) * (out.ndim - value.ndim) + value.shape)
+    return out
 
 
 class RMSNorm(nn.Module):
@@ -76,26 +97,16 @@ class Attention(nn.Module):
         self, x_BND: jax.Array, rotation: Rotation, attend: Attend
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         c = self.config
+        width, channels = ("embed", c.width), ("head_dim", c.head_dim)
 
-        def project(name: str, heads: int, axis: str) -> jax.Array:
-            kernel_DHC = self.param(
-                f"{name}_kernel", _declare(_fan_in(0), "embed", axis, "head_dim"), (c.width, heads, c.head_dim)
-            )
-            out = jnp.einsum("bnd,dhc->bnhc", x_BND, kernel_DHC)
-            if c.attention_bias:
-                zeros = nn.initializers.zeros_init()
-                out += self.param(f"{name}_bias", _declare(zeros, axis, "head_dim"), (heads, c.head_dim))[None, None]
-            return out
+        def to_heads(name: str, heads: Axis) -> jax.Array:
+            return linear(self, name, x_BND, (width,), (heads, channels), bias=c.qkv_bias)
 
-        q_BNHC = rope.rotate(project("query", c.heads, "heads"), *rotation)
-        k_BNKC = rope.rotate(project("key", c.kv_heads, "kv_heads"), *rotation)
-        v_BNKC = project("value", c.kv_heads, "kv_heads")
-        kernel_HCD = self.param(
-            "out_kernel", _declare(_fan_in(0, 1), "heads", "head_dim", "embed"), (c.heads, c.head_dim, c.width)
-        )
-        out_BND = jnp.einsum("bnhc,hcd->bnd", attend(q_BNHC, k_BNKC, v_BNKC), kernel_HCD)
-        if c.attention_bias:
-            out_BND += self.param("out_bias", _declare(nn.initializers.zeros_init(), "norm"), (c.width,))[None, None]
+        q_BNHC = rope.rotate(to_heads("query", ("heads", c.heads)), *rotation)
+        k_BNKC = rope.rotate(to_heads("key", ("kv_heads", c.kv_heads)), *rotation)
+        v_BNKC = to_heads("value", ("kv_heads", c.kv_heads))
+        mixed_BNHC = attend(q_BNHC, k_BNKC, v_BNKC)
+        out_BND = linear(self, "out", mixed_BNHC, (("heads", c.heads), channels), (width,), bias=c.out_bias)
         return out_BND, (k_BNKC, v_BNKC)
 
 
@@ -107,18 +118,10 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x_BND: jax.Array) -> jax.Array:
         c = self.config
-
-        def dense(name: str, x: jax.Array, axes: tuple[str, str], features: int) -> jax.Array:
-            out = x @ self.param(f"{name}_kernel", _declare(_fan_in(0), *axes), (x.shape[-1], features))
-            if c.mlp_bias:
-                bias_axis = "mlp" if axes[1] == "mlp" else "norm"
-                zeros = nn.initializers.zeros_init()
-                out += self.param(f"{name}_bias", _declare(zeros, bias_axis), (features,))[None, None]
-            return out
-
-        gate = dense("gate", x_BND, ("embed", "mlp"), c.mlp_width)
-        up = dense("up", x_BND, ("embed", "mlp"), c.mlp_width)
-        return dense("down", nn.silu(gate) * up, ("mlp", "embed"), c.width)
+        width, inner = ("embed", c.width), ("mlp", c.mlp_width)
+        gate_BNF = linear(self, "gate", x_BND, (width,), (inner,), bias=c.mlp_bias)
+        up_BNF = linear(self, "up", x_BND, (width,), (inner,), bias=c.mlp_bias)
+        return linear(self, "down", nn.silu(gate_BNF) * up_BNF, (inner,), (width,), bias=c.mlp_bias)
 
 
 class Block(nn.Module):

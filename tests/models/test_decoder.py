@@ -15,7 +15,7 @@ from rule_jax.ops.logprobs import project
 from rule_jax.types import Packed, Prompts
 
 VARIANTS = {
-    "tied, biased": {"tied_embeddings": True, "attention_bias": True, "mlp_bias": True, "kv_heads": 4},
+    "tied, biased": {"tied_embeddings": True, "qkv_bias": True, "out_bias": True, "mlp_bias": True, "kv_heads": 4},
     "one key head, llama3": {
         "kv_heads": 1,
         "head_dim": 6,
@@ -201,7 +201,7 @@ def test_scanned_layers_are_a_loop_over_blocks(tiny):
 
 def test_block_by_hand(tiny):
     """One layer in float64 numpy: norms, projections, rope, softmax, the gated MLP."""
-    model, params = tiny(layers=1, attention_bias=True, mlp_bias=True)
+    model, params = tiny(layers=1, qkv_bias=True, out_bias=True, mlp_bias=True)
     p = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
     ends, layer = p["ends"], jax.tree.map(lambda x: x[0], p["layers"])
 
@@ -233,7 +233,7 @@ def test_block_by_hand(tiny):
 
 @pytest.mark.parametrize("biased", [True, False])
 def test_axes_name_every_dimension_of_every_parameter(tiny, biased):
-    model, params = tiny(tied_embeddings=biased, attention_bias=biased, mlp_bias=biased)
+    model, params = tiny(tied_embeddings=biased, qkv_bias=biased, out_bias=biased, mlp_bias=biased)
     shapes = jax.tree.map(lambda x: x.shape, params)
     jax.tree.map(
         lambda axes, shape: np.testing.assert_equal(len(axes), len(shape)),
@@ -256,7 +256,7 @@ def test_axes_name_every_dimension_of_every_parameter(tiny, biased):
 
 
 def test_parameters_start_at_their_fan_in_and_only_biases_at_zero(tiny):
-    model, _ = tiny(width=64, mlp_width=96, head_dim=16, attention_bias=True, mlp_bias=True)
+    model, _ = tiny(width=64, mlp_width=96, head_dim=16, qkv_bias=True, out_bias=True, mlp_bias=True)
     params = jax.jit(model.init)(jax.random.key(3))
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         assert leaf.dtype == jnp.float32
@@ -273,7 +273,7 @@ def test_parameters_start_at_their_fan_in_and_only_biases_at_zero(tiny):
 
 
 def test_activations_take_the_parameters_dtype(tiny):
-    model, params = tiny(attention_bias=True, mlp_bias=True)
+    model, params = tiny(qkv_bias=True, out_bias=True, mlp_bias=True)
     half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), params)
     hidden = jax.eval_shape(model.response_hidden, half, PROMPTS, RESPONSE)
     assert hidden.dtype == jnp.bfloat16

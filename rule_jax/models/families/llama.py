@@ -35,7 +35,8 @@ def config(hf: Mapping[str, Any]) -> DecoderConfig:
         rope_scaling=scaling,
         max_positions=size(hf, "max_position_embeddings"),
         tied_embeddings=bool(hf.get("tie_word_embeddings", False)),
-        attention_bias=bool(hf.get("attention_bias", False)),
+        qkv_bias=bool(hf.get("attention_bias", False)),
+        out_bias=bool(hf.get("attention_bias", False)),
         mlp_bias=bool(hf.get("mlp_bias", False)),
     )
 
@@ -58,7 +59,7 @@ def tensors(config: DecoderConfig) -> tuple[Tensor, ...]:
         )
     for ours in ("gate", "up", "down"):
         found.append(Tensor(("layers", "mlp", f"{ours}_kernel"), f"{layer}mlp.{ours}_proj.weight", inputs=1))
-    if config.attention_bias:
+    if config.qkv_bias:
         for ours, theirs in (("query", "q"), ("key", "k"), ("value", "v"), ("out", "o")):
             bias = f"{layer}self_attn.{theirs}_proj.bias"
             found.append(Tensor(("layers", "attention", f"{ours}_bias"), bias, flat=True))
