@@ -58,7 +58,7 @@ def _fan_in(*in_axes: int) -> nn.initializers.Initializer:
 def linear(
     module: nn.Module, name: str, x: jax.Array, inputs: tuple[Axis, ...], outputs: tuple[Axis, ...], *, bias: bool
 ) -> jax.Array:
-    """x [..., *inputs] @ kernel [*inputs, *outputs] + bias [*outputs]: every projection of every layer goes through here.
+    """x [..., *inputs] @ kernel [*inputs, *outputs] + bias [*outputs]. The one way through which a layer projects.
 
     Declares `{name}_kernel` and `{name}_bias` as parameters of `module`.
     """
