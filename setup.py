@@ -27,6 +27,7 @@ setup(
         "ml_dtypes>=0.6,<0.7",
         "rouge-score>=0.1.2,<0.2",
         "openai>=3.54,<4",
+        "httpx2>=2.16,<3",
         "absl-py>=2.5,<3",
         "ml-collections>=1.1,<2",
         "jinja2>=3.1,<4",

@@ -13,8 +13,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 FLOORS = (
-    ("types", "errors", "plugin", "files"),
-    ("ops", "text", "telemetry", "batching"),
+    ("types", "errors", "plugin", "files", "journal"),
+    ("ops", "text", "telemetry", "batching", "llm"),
     ("models", "sharding"),
     ("sampling", "algorithms", "objectives"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf"),
@@ -25,6 +25,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 NEIGHBOURS = {  # (importer, imported) on one floor, allowed
     ("files", "errors"),
     ("plugin", "errors"),
+    ("journal", "errors"),
     ("benchmarks", "data"),
     ("hf", "programs"),
     ("checkpoint", "programs"),

@@ -1,0 +1,1 @@
+"""Asking a language model over HTTP: an OpenAI-compatible endpoint, paid for once."""
