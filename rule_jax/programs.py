@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from rule_jax import sampling, sharding
+from rule_jax import moments, sampling, sharding
 from rule_jax.algorithms import Algorithm, Metrics, PolicyOutputs
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Model, Params
@@ -48,12 +48,15 @@ Update = Callable[..., tuple[TrainState, Metrics]]
 
 
 def optimizer(
-    *, b1: float, b2: float, eps: float, weight_decay: float, max_grad_norm: float
+    *, b1: float, b2: float, eps: float, weight_decay: float, max_grad_norm: float, moments_dtype: str
 ) -> optax.GradientTransformation:
-    """AdamW behind a global-norm clip, without its learning rate: make_update multiplies that in as an input."""
+    """AdamW behind a global-norm clip, without its learning rate: make_update multiplies that in as an input.
+
+    moments_dtype: float32, or bfloat16 for half of their memory (see moments.py).
+    """
     return optax.chain(
         optax.clip_by_global_norm(max_grad_norm),
-        optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
+        moments.scale_by_adam(b1=b1, b2=b2, eps=eps, dtype=moments_dtype),
         optax.add_decayed_weights(weight_decay),
     )
 

@@ -16,7 +16,7 @@ FLOORS = (
     ("types", "errors", "plugin", "files", "journal"),
     ("ops", "text", "telemetry", "batching", "llm"),
     ("models", "sharding"),
-    ("sampling", "algorithms", "objectives"),
+    ("sampling", "algorithms", "objectives", "moments"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf"),
     ("stages",),
     ("main", "chat", "convert", "plan", "sweep"),

@@ -9,7 +9,7 @@ from rule_jax import programs, sharding
 from rule_jax.checkpoint import Checkpoints, load_params
 from rule_jax.errors import UserError
 
-OPTIMIZER = programs.optimizer(b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, max_grad_norm=1.0)
+OPTIMIZER = programs.optimizer(b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, max_grad_norm=1.0, moments_dtype="float32")
 
 
 def state_at(model, params, mesh, step):

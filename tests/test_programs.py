@@ -26,7 +26,7 @@ GRPO = {
     "ddof": 1,
     "aggregate": "token_mean",
 }
-ADAM = {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0}
+ADAM = {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0, "moments_dtype": "float32"}
 
 
 def draw_batch(seed=0):
@@ -264,7 +264,7 @@ def test_packed_loss_is_the_weighted_likelihood_of_each_segment_alone(tiny, one_
 
 
 def test_optimizer_by_hand():
-    clip = programs.optimizer(**{**ADAM, "weight_decay": 0.1, "max_grad_norm": 1.0})
+    clip = programs.optimizer(**{**ADAM, "weight_decay": 0.1, "max_grad_norm": 1.0, "moments_dtype": "float32"})
     params, grads = {"w": jnp.array([1.0, -2.0])}, {"w": jnp.array([3.0, 4.0])}
     first, state = clip.update(grads, clip.init(params), params)
     # Clipped to (0.6, 0.8); Adam's first step is the sign; the decay adds a tenth of the parameter.

@@ -171,7 +171,7 @@ def _draw(
 def _train(run: Run, model: Model, packed: Packed) -> Params:
     settings = run.config.world
     key = jax.random.key(run.config.seed)
-    optimizer = programs.optimizer(**settings.optimizer)
+    optimizer = programs.optimizer(**settings.optimizer, moments_dtype="float32")
     schedule = programs.schedule(**settings.schedule, steps=settings.steps)
     params = programs.init_params(model, run.mesh, key)
     state = programs.init_state(model, run.mesh, optimizer, params, key)

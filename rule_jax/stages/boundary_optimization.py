@@ -57,7 +57,7 @@ def run(run: Run) -> None:
     prompts = PromptSet(run, learner)
 
     # Programs
-    optimizer = programs.optimizer(**settings.optimizer)
+    optimizer = programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
     schedule = programs.schedule(**settings.schedule, steps=settings.steps)
     loss = programs.policy_loss(
         learner.model, algorithm, temperature=settings.temperature, chunk=run.logit_chunk, dtype=run.compute_dtype

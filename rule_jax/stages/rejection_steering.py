@@ -35,7 +35,7 @@ def run(run: Run) -> None:
     packed = _rows(run, learner)
 
     # Programs
-    optimizer = programs.optimizer(**settings.optimizer)
+    optimizer = programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
     schedule = programs.schedule(**settings.schedule, steps=settings.steps)
     loss = programs.packed_loss(learner.model, objective, chunk=run.logit_chunk, dtype=run.compute_dtype)
     update = programs.make_update(learner.model, run.mesh, optimizer, loss, microbatches=settings.microbatches)
