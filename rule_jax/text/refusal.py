@@ -13,10 +13,11 @@ cannot be told from the question's subject; `leak.leaks_answer` finds such leaks
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rule_jax.errors import UserError, nearest
+from rule_jax.text import refusal_compat
 from rule_jax.text.language import Language
 from rule_jax.text.refusal_english import ENGLISH
 
@@ -24,7 +25,7 @@ LANGUAGES: dict[str, Language] = {"en": ENGLISH}
 
 _STRAIGHT = str.maketrans({"‘": "'", "’": "'", "‛": "'", "ʼ": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"'})
 # Ends a clause; a full stop after an initial or "Dr" does not.
-_STOP = r"(?:[!;]|(?<!\b\w)(?<!\b(?:mr|ms|dr|st|jr|sr))(?<!\bmrs)\.)(?:\s|$)"
+_STOP = r"(?:[!;]|\.(?<!\b\w\.)(?<!\b(?:mr|ms|dr|st|jr|sr)\.)(?<!\bmrs\.))(?:\s|$)"
 # An apostrophe within a word ("don't") neither opens nor closes a quotation.
 _QUOTED = re.compile(r"\"[^\"]*\"|(?<!\w)'(?=\S)[^']*(?:'(?=\w)[^']*)*'(?!\w)")
 
@@ -42,6 +43,20 @@ _ANSWER = Verdict(False, "none")
 _PARTIAL = Verdict(False, "partial")
 
 
+def detector(name: str = "ours", language: str = "en") -> Callable[[str], bool]:
+    """The detector of that name, text -> whether it is a refusal: what a reward or a metric is told to go by.
+
+    "ours" is `is_refusal` in `language`; "compat" is what the released reward goes by, English alone (see
+    `refusal_compat`). Raises UserError for another name or language.
+    """
+    if name == "ours":
+        _compile(language)  # an unknown language is found now and not at the first answer
+        return functools.partial(is_refusal, language=language)
+    if name == "compat":
+        return refusal_compat.is_refusal
+    raise UserError(f"no refusal detector {name!r}; there are ours, compat.{nearest(name, ('ours', 'compat'))}")
+
+
 def is_refusal(text: str, language: str = "en") -> bool:
     """True when `text` is a refusal that tells nothing. Errors as in `grade`."""
     return grade(text, language).refused
@@ -54,25 +69,26 @@ def grade(text: str, language: str = "en") -> Verdict:
     times) some 50 ms for 6,000 characters. Raises UserError for a language that is not in `LANGUAGES`.
     """
     rules = _compile(language)
-    plain = text.translate(_STRAIGHT)
-    lowered = plain.lower()
-    first = rules.refusal.search(lowered)
-    if first is None:
+    plain = text if text.isascii() else text.translate(_STRAIGHT)
+    spoken, lowered = plain, plain.lower()
+    match = rules.refusal.search(lowered)
+    if match is None:
         return _ANSWER
-    spoken, start = plain, first.start()
-    if _QUOTED.search(plain):
-        spoken, start = _QUOTED.sub('"…"', plain), 0
+    if ('"' in plain or "'" in plain) and _QUOTED.search(plain):
+        spoken = _QUOTED.sub('"…"', plain)
         if not spoken.strip(' "….,!?'):  # the whole text stands in quotation marks: they are no one else's words
             spoken = plain.strip("\"' ")
         lowered = spoken.lower()
+        match = rules.refusal.search(lowered)
     if len(lowered) != len(spoken):  # a few letters (İ) change length; positions would no longer agree
         spoken = lowered
-    match = next(_own_words(rules.refusal, lowered, spoken, start), None)
+    while match and _is_title(spoken[match.start() : match.end()]):  # "I Don't Know How She Does It is a novel"
+        match = rules.refusal.search(lowered, match.end())
     if match is None:
         return _ANSWER
     if _tells_after(rules, lowered[match.end() :]) or _tells_before(rules, lowered[: match.start()]):
         return _PARTIAL
-    return Verdict(True, str(match.lastgroup))
+    return rules.verdicts[str(match.lastgroup)]
 
 
 class _Rules:
@@ -81,6 +97,7 @@ class _Rules:
     def __init__(self, language: Language):
         branches = "|".join(f"(?P<{name}>{pattern})" for name, pattern in language.rules)
         self.refusal = re.compile(rf"(?<![\w'])(?:{branches})")
+        self.verdicts = {name: Verdict(True, name) for name, _ in language.rules}
         self.hedge = re.compile(language.hedge)
         self.question = re.compile(language.question)
         self.clause = re.compile(rf"{_STOP}|\s[-–—]\s|\b(?:{language.contrast})\b,?|(?<=\?)\s")
@@ -98,13 +115,6 @@ def _compile(language: str) -> _Rules:
     return _Rules(LANGUAGES[language])
 
 
-def _own_words(refusal: re.Pattern[str], lowered: str, spoken: str, start: int) -> Iterator[re.Match[str]]:
-    """Matches from `start` on that are no title ("I Don't Know How She Does It is a novel")."""
-    for match in refusal.finditer(lowered, start):
-        if not _is_title(spoken[match.start() : match.end()]):
-            yield match
-
-
 def _is_title(words: str) -> bool:
     """Two or more capitalised words after the first, and none in lower case but little ones ("to", "the")."""
     later = words.split()[1:]
@@ -114,15 +124,17 @@ def _is_title(words: str) -> bool:
 
 def _tells_after(rules: _Rules, tail: str) -> bool:
     """Does what follows the refusal state or guess something?"""
-    if rules.hedge.search(rules.question.sub("", tail)):
+    if rules.hedge.search(tail) and rules.hedge.search(rules.question.sub("", tail)):
         return True
-    clauses = rules.clause.split(tail)
-    return any(_states(rules, clause) for clause in clauses[1:])
+    end = rules.clause.search(tail)
+    return end is not None and any(_states(rules, clause) for clause in rules.clause.split(tail[end.end() :]))
 
 
 def _tells_before(rules: _Rules, head: str) -> bool:
     """Does what precedes the refusal state or guess something? A bare phrase counts when it is a sentence of its own or
     is turned around ("Portland. I'm not sure though", "Portland, but I'm not sure")."""
+    if not head:
+        return False
     guess = rules.hedge.sub("", head)
     if guess != head and guess.strip(" ,.?!"):
         return True
