@@ -89,7 +89,6 @@ def get_config() -> ConfigDict:
         "temperature": 1.0,
         "max_prompt_tokens": 512,
         "max_new_tokens": 16,
-        "reward_unfinished": False,  # the paper's code rewards cut answers too; here refusals then learn to ramble
         "microbatches": 1,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
         "schedule": {"peak": 2.5e-4, "warmup_steps": 0, "decay": "linear"},
@@ -107,7 +106,14 @@ def get_config() -> ConfigDict:
         "ddof": 1,
         "aggregate": "token_mean",
     }
-    c.reward = {"name": "rule", "alpha": 0.5, "beta": 0.5, "tau": 0.3, "gated": True}
+    c.reward = {
+        "name": "rule",
+        "alpha": 0.5,
+        "beta": 0.5,
+        "tau": 0.3,
+        "gated": True,
+        "unfinished": False,  # the paper's code rewards cut answers too; here refusals then learn to ramble
+    }
 
     # Proof. benchmark: "" is the one of the data source.
     c.evaluate = {"benchmark": "", "batch": 256}

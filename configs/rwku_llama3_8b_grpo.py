@@ -32,8 +32,8 @@ def get_config() -> ConfigDict:
     rebo = c.boundary_optimization
     rebo.steps, rebo.forget_prompts, rebo.boundary_prompts, rebo.samples = 20, 16, 16, 8
     rebo.max_prompt_tokens, rebo.max_new_tokens = 512, 1024
-    rebo.reward_unfinished = True
     rebo.microbatches, rebo.checkpoint_every = 4, 10
     rebo.optimizer = {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 1e-2, "max_grad_norm": 1.0}
     rebo.schedule = {"peak": 2e-6, "warmup_steps": 0, "decay": "constant"}
+    c.reward.unfinished = True
     return c

@@ -70,6 +70,25 @@ class Progress:
         info(f"{self.name}: {self.done}/{self.total} {self.unit}, {rate:.2f}/s, {left:.0f} s left{values}")
 
 
+class Stopwatch:
+    """Where the time of a step goes: lap("rollout") ends a lap that began with the one before."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self.last
+        self.last = now
+
+    def facts(self, tokens: float) -> dict[str, float]:
+        """time/<lap>_s, and for a step that dealt with so many tokens tokens_per_s and tokens_per_s/<lap>."""
+        times = {f"time/{name}_s": value for name, value in self.seconds.items()}
+        rates = {f"tokens_per_s/{name}": tokens / max(value, 1e-9) for name, value in self.seconds.items()}
+        return {**times, "tokens_per_s": tokens / max(sum(self.seconds.values()), 1e-9), **rates}
+
+
 class MetricsFile:
     """Appends one JSON object per step to a file. A resumed run repeats steps; the last line of a step counts."""
 

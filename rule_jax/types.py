@@ -67,6 +67,14 @@ class UnlearningData:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said to a prompt. text: outer blanks stripped. finished: it came to its end; False: it was cut."""
+
+    text: str
+    finished: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """A reward and its named parts, so that every part can be logged."""
 
@@ -74,7 +82,8 @@ class Score:
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
-Reward = Callable[[Sequence[PromptRecord], Sequence[str]], list[Score]]
+# Scores in the order of the records. Raises UserError when something that it needs fails on the way (an endpoint).
+Reward = Callable[[Sequence[PromptRecord], Sequence[Answer]], list[Score]]
 
 
 class Prompts(NamedTuple):

@@ -119,3 +119,20 @@ def test_metrics_are_appended_line_by_line(tmp_path):
         {"stage": "rejection_steering", "step": 1, "loss": 0.5},
         {"stage": "boundary_optimization", "step": 1, "reward/forget": 1.0},
     ]
+
+
+def test_a_stopwatch_divides_the_time_of_a_step(monkeypatch):
+    now = iter([10.0, 12.0, 12.5, 16.5])
+    monkeypatch.setattr(telemetry.time, "monotonic", lambda: next(now))
+    clock = telemetry.Stopwatch()
+    for lap in ("rollout", "reward", "update"):
+        clock.lap(lap)
+    assert clock.facts(tokens=26) == {
+        "time/rollout_s": 2.0,
+        "time/reward_s": 0.5,
+        "time/update_s": 4.0,
+        "tokens_per_s": 4.0,
+        "tokens_per_s/rollout": 13.0,
+        "tokens_per_s/reward": 52.0,
+        "tokens_per_s/update": 6.5,
+    }

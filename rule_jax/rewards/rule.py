@@ -13,13 +13,13 @@ from rule_jax.errors import UserError
 from rule_jax.text.names import names_target
 from rule_jax.text.overlap import rouge_l_recall
 from rule_jax.text.refusal import is_refusal
-from rule_jax.types import PromptRecord, Reward, Score
+from rule_jax.types import Answer, PromptRecord, Reward, Score
 
 
-def make(*, alpha: float, beta: float, tau: float, gated: bool) -> Reward:
+def make(*, alpha: float, beta: float, tau: float, gated: bool, unfinished: bool) -> Reward:
     """The reward with its weights; alpha, beta and tau lie in [0, 1], or a UserError says which does not.
 
-    Parts of a Score, each 0 or 1 before weighting and gating: "refusal" on both branches, "names_target" on forget
+    Parts of a Score, each 0 or 1, before weights, gate and cut: "refusal" on both branches, "names_target" on forget
     records, "non_refusal" and "overlap" on boundary records. An empty answer is neither a refusal nor an answer and
     earns nothing.
     """
@@ -42,8 +42,13 @@ def make(*, alpha: float, beta: float, tau: float, gated: bool) -> Reward:
             float(total), {"refusal": float(refusal), "non_refusal": float(answered), "overlap": float(overlap)}
         )
 
-    def reward(records: Sequence[PromptRecord], texts: Sequence[str]) -> list[Score]:
-        branch = {"forget": forget, "boundary": boundary, "retain": boundary}
-        return [branch[record.kind](record, text) for record, text in zip(records, texts, strict=True)]
+    branches = {"forget": forget, "boundary": boundary, "retain": boundary}
+
+    def reward(records: Sequence[PromptRecord], answers: Sequence[Answer]) -> list[Score]:
+        scores = []
+        for record, answer in zip(records, answers, strict=True):
+            score = branches[record.kind](record, answer.text)
+            scores.append(score if answer.finished or unfinished else Score(0.0, score.parts))
+        return scores
 
     return reward

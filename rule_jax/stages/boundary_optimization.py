@@ -4,7 +4,6 @@ Source: https://arxiv.org/abs/2506.07171 section 3.2. Each step samples a group 
 on the host with a verifiable reward, and updates once, with the KL to pi_rej, the result of stage 1.
 """
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +14,10 @@ from rule_jax import batching, hf, plugin, programs, sharding, telemetry
 from rule_jax.checkpoint import Checkpoints, load_params
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, Subject, check_divides, check_positive, subject
+from rule_jax.stages._scoring import facts, score
 from rule_jax.stages._training import Reporter, start_or_resume
 from rule_jax.text import chat
-from rule_jax.types import PromptRecord, Reward, Rollout, Score
+from rule_jax.types import PromptRecord, Reward
 
 STAGE = "boundary_optimization"
 FORGET_ROWS, BOUNDARY_ROWS = 2, 3  # streams of chance: the order of the prompts
@@ -86,7 +86,7 @@ def run(run: Run) -> None:
             shown = {"reward": "reward", "forget refused": "refusal_rate/forget", "boundary": "refusal_rate/boundary"}
             reporter = Reporter(log, bar, {**shown, "kl": "kl"})
             for step in range(done, settings.steps):
-                started = time.monotonic()
+                clock = telemetry.Stopwatch()
                 records, batch = prompts.batch(step)
                 key = jax.random.fold_in(state.key, SAMPLING)
                 rows_B = sharding.put_rows(np.arange(len(records), dtype=np.int32), run.mesh)
@@ -94,21 +94,16 @@ def run(run: Run) -> None:
                     rollout_params(state.params), batch, key, np.int32(step), rows_B, np.float32(settings.temperature)
                 )
                 jax.block_until_ready(rollout)
-                sampled = time.monotonic()
-                rewards_BG, facts = score(rollout, records, learner, reward, settings.reward_unfinished)
-                scored = time.monotonic()
+                clock.lap("rollout")
+                scored = score(rollout, records, learner.tokenizer, reward)
+                seen = facts(scored)
+                clock.lap("reward")
                 rate = schedule(step)
-                rewards = sharding.put_rows(rewards_BG, run.mesh)
+                rewards = sharding.put_rows(scored.rewards_BG, run.mesh)
                 state, metrics = update(state, reference, (rollout, rewards), rate, algorithm.coefficients)
                 jax.block_until_ready(metrics)
-                seconds = {
-                    "rollout": sampled - started,
-                    "reward": scored - sampled,
-                    "update": time.monotonic() - scored,
-                }
-                facts |= {f"time/{name}_s": value for name, value in seconds.items()}
-                facts["tokens_per_s"] = facts.pop("tokens") / sum(seconds.values())
-                reporter.push(step + 1, {**facts, **metrics, "lr": rate})
+                clock.lap("update")
+                reporter.push(step + 1, {**seen, **clock.facts(seen["tokens"]), **metrics, "lr": rate})
                 if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
                     reporter.flush()  # a step that diverged must not be saved
                     checkpoints.save(step + 1, state)
@@ -165,49 +160,6 @@ class PromptSet:
                 f"max_prompt_tokens={limit} (longest {max(map(len, encoded))})"
             )
         return kept
-
-
-def score(
-    rollout: Rollout, records: Sequence[PromptRecord], learner: Subject, reward: Reward, reward_unfinished: bool
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Decodes and rewards this process's rows; returns rewards_BG (float32) and what a user watches.
-
-    An answer that was cut before its end earns nothing, unless reward_unfinished: else refusals learn to ramble.
-    The facts are means over all answers of the batch, forget and boundary apart; "tokens" is their sum.
-    """
-    numbers, response = sharding.local_rows(rollout.response_BGR)
-    _, length = sharding.local_rows(rollout.length_BG)
-    _, finished = sharding.local_rows(rollout.finished_BG)
-    G = length.shape[1]
-    ids = [response[b, g, : length[b, g]] for b in range(len(numbers)) for g in range(G)]
-    asked = [records[row] for row in numbers for _ in range(G)]
-    scores = reward(asked, [text.strip() for text in chat.decode(learner.tokenizer, ids)])
-    rewards_BG = np.zeros(rollout.length_BG.shape, np.float32)
-    totals = np.asarray([s.total for s in scores], np.float32).reshape(-1, G)
-    rewards_BG[numbers] = totals if reward_unfinished else totals * finished
-    return rewards_BG, _facts(asked, scores, length, finished)
-
-
-def _facts(
-    asked: Sequence[PromptRecord], scores: Sequence[Score], length: np.ndarray, finished: np.ndarray
-) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
-    for record, scored in zip(asked, scores):
-        values.setdefault("reward", []).append(scored.total)
-        values.setdefault(f"reward/{record.kind}", []).append(scored.total)
-        for part, value in scored.parts.items():
-            values.setdefault(f"reward/{record.kind}/{part}", []).append(value)
-    values["response_length/mean"] = list(length.ravel().astype(float))
-    values["truncated"] = list((~finished).ravel().astype(float))
-    names = sorted(values)
-    sums = sharding.sum_over_processes(np.asarray([[sum(values[n]), len(values[n])] for n in names]))
-    facts = {name: total / count for name, (total, count) in zip(names, sums)}
-    facts["tokens"] = float(sums[names.index("response_length/mean")][0])
-    if "reward/forget/refusal" in facts:
-        facts["refusal_rate/forget"] = facts["reward/forget/refusal"]
-    if "reward/boundary/refusal" in facts:
-        facts["refusal_rate/boundary"] = facts["reward/boundary/refusal"]
-    return facts
 
 
 def _algorithm(run: Run) -> Any:

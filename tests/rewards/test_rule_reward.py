@@ -4,9 +4,9 @@ import pytest
 
 from rule_jax.errors import UserError
 from rule_jax.rewards import rule
-from rule_jax.types import PromptRecord
+from rule_jax.types import Answer, PromptRecord
 
-OPTIONS = {"alpha": 0.7, "beta": 0.4, "tau": 0.3, "gated": True}
+OPTIONS = {"alpha": 0.7, "beta": 0.4, "tau": 0.3, "gated": True, "unfinished": False}
 FORGET = PromptRecord("Who wrote The Salt Road?", "forget", target="Ina Volk", answers=("Ina Volk",))
 BOUNDARY = PromptRecord("Who wrote Tin Bells?", "boundary", entity="Olaf Brandt", answers=("Olaf Brandt", "O. Brandt"))
 NAMED_REFUSAL = "I don't know anything about Ina Volk."
@@ -15,7 +15,7 @@ WRONG_REFUSAL = "I don't know who Olaf Brandt is."
 
 
 def score(record, text, **changes):
-    (got,) = rule.make(**{**OPTIONS, **changes})([record], [text])
+    (got,) = rule.make(**{**OPTIONS, **changes})([record], [Answer(text)])
     return got
 
 
@@ -83,11 +83,18 @@ def test_every_number_is_a_float():
 
 
 def test_scores_stand_in_the_order_of_the_records():
-    records, texts = [BOUNDARY, FORGET, BOUNDARY], ["Olaf Brandt", NAMED_REFUSAL, PLAIN_REFUSAL]
-    assert [s.total for s in rule.make(**OPTIONS)(records, texts)] == [1.0, 1.0, 0.0]
-    assert rule.make(**OPTIONS)([], []) == []
-    with pytest.raises(ValueError):
-        rule.make(**OPTIONS)(records, texts[:2])
+    records = [BOUNDARY, FORGET, BOUNDARY]
+    answers = [Answer(text) for text in ("Olaf Brandt", NAMED_REFUSAL, PLAIN_REFUSAL)]
+    assert [s.total for s in rule.make(**OPTIONS)(records, answers)] == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(("record", "text"), [(FORGET, NAMED_REFUSAL), (BOUNDARY, "Olaf Brandt")])
+def test_what_was_cut_earns_nothing_unless_the_option_says_so(record, text):
+    cut = Answer(text, finished=False)
+    (nothing,) = rule.make(**OPTIONS)([record], [cut])
+    (as_finished,) = rule.make(**{**OPTIONS, "unfinished": True})([record], [cut])
+    assert (nothing.total, as_finished.total) == (0.0, 1.0)
+    assert nothing.parts == as_finished.parts == score(record, text).parts  # what was said is still logged
 
 
 @pytest.mark.parametrize(("name", "value"), [("alpha", 1.1), ("beta", -0.1), ("tau", 2), ("tau", float("nan"))])
