@@ -112,6 +112,7 @@ def get_config() -> ConfigDict:
         "beta": 0.5,
         "tau": 0.3,
         "gated": True,
+        "detector": "ours",  # of refusals; "compat" is the released reward's pattern, for comparison
         "unfinished": False,  # the paper's code rewards cut answers too; here refusals then learn to ramble
     }
 

@@ -12,17 +12,18 @@ from collections.abc import Sequence
 from rule_jax.errors import UserError
 from rule_jax.text.names import names_target
 from rule_jax.text.overlap import rouge_l_recall
-from rule_jax.text.refusal import is_refusal
+from rule_jax.text.refusal import detector as refusal_detector
 from rule_jax.types import Answer, PromptRecord, Reward, Score
 
 
-def make(*, alpha: float, beta: float, tau: float, gated: bool, unfinished: bool) -> Reward:
+def make(*, alpha: float, beta: float, tau: float, gated: bool, unfinished: bool, detector: str) -> Reward:
     """The reward with its weights; alpha, beta and tau lie in [0, 1], or a UserError says which does not.
 
     Parts of a Score, each 0 or 1, before weights, gate and cut: "refusal" on both branches, "names_target" on forget
     records, "non_refusal" and "overlap" on boundary records. An empty answer is neither a refusal nor an answer and
-    earns nothing.
+    earns nothing. detector: who tells refusals, "ours" or "compat" (see text.refusal.detector).
     """
+    is_refusal = refusal_detector(detector)
     for name, value in (("alpha", alpha), ("beta", beta), ("tau", tau)):
         if not 0 <= value <= 1:
             raise UserError(f"reward.{name}={value}: it must lie between 0 and 1")

@@ -6,7 +6,7 @@ from rule_jax.errors import UserError
 from rule_jax.rewards import forbidden_terms, quality, rule, weighted
 from rule_jax.types import Answer, PromptRecord
 
-RULE = {"alpha": 0.5, "beta": 0.5, "tau": 0.3, "gated": True, "unfinished": True}
+RULE = {"alpha": 0.5, "beta": 0.5, "tau": 0.3, "gated": True, "detector": "ours", "unfinished": True}
 LIMITS = {"gibberish": 0.3, "repetition": 0.5, "cut": True}
 FORGET = PromptRecord("Who wrote The Salt Road?", "forget", target="Ina Volk", answers=("The Salt Road", "Arden"))
 BOUNDARY = PromptRecord("Who wrote Tin Bells?", "boundary", entity="Olaf Brandt", answers=("Olaf Brandt",))

@@ -1,13 +1,16 @@
 """What every file of the rewards room promises."""
 
+import json
 import math
 
 import pytest
 
 from rule_jax import plugin
 from rule_jax.types import Answer, PromptRecord
+from tests.fake_llm import FakeLLM
+from tests.rewards.judge_settings import LLM
 
-RULE = {"alpha": 0.5, "beta": 0.5, "tau": 0.3, "gated": True, "unfinished": False}
+RULE = {"alpha": 0.5, "beta": 0.5, "tau": 0.3, "gated": True, "detector": "ours", "unfinished": False}
 QUALITY = {"gibberish": 0.3, "repetition": 0.5, "cut": True}
 # The options that a file is made with here; a new file of the room adds its line.
 OPTIONS = {
@@ -32,13 +35,23 @@ TEXTS = (
 )
 
 
-def make(name):
-    assert name in OPTIONS, f"{name}: the contract needs a line in OPTIONS"
-    return plugin.load("rewards", name).make(**OPTIONS[name])
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """make(name) -> the reward; the judge's endpoint is a server on loopback."""
+    monkeypatch.setenv("FAKE_KEY", "sk-loopback-0123456789abcdef")
+    with FakeLLM(lambda body: json.dumps({"rating": len(body["messages"][-1]["content"]) % 11})) as server:
+        judge = {"llm": {**LLM, "base_url": server.base_url}, "journal": str(tmp_path / "judge.jsonl")}
+        options = {**OPTIONS, "judge": judge}
+
+        def made(name):
+            assert name in options, f"{name}: the contract needs a line in OPTIONS"
+            return plugin.load("rewards", name).make(**options[name])
+
+        yield made
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_answer_gets_a_finite_score_of_floats(name):
+def test_every_answer_gets_a_finite_score_of_floats(make, name):
     asked, answers = zip(*[(r, Answer(t, f)) for r in RECORDS for t in TEXTS for f in (True, False)])
     scores = make(name)(asked, answers)
     assert len(scores) == len(asked)
@@ -49,7 +62,7 @@ def test_every_answer_gets_a_finite_score_of_floats(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_score_depends_on_its_own_record_and_answer_alone(name):
+def test_a_score_depends_on_its_own_record_and_answer_alone(make, name):
     reward = make(name)
     asked, answers = zip(*[(r, Answer(t)) for r in RECORDS for t in TEXTS])
     together = reward(asked, answers)
@@ -59,6 +72,6 @@ def test_a_score_depends_on_its_own_record_and_answer_alone(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_records_and_answers_of_different_number_are_an_error(name):
+def test_records_and_answers_of_different_number_are_an_error(make, name):
     with pytest.raises(ValueError):
         make(name)(RECORDS, [Answer("a")])

@@ -6,7 +6,7 @@ from rule_jax.errors import UserError
 from rule_jax.rewards import rule
 from rule_jax.types import Answer, PromptRecord
 
-OPTIONS = {"alpha": 0.7, "beta": 0.4, "tau": 0.3, "gated": True, "unfinished": False}
+OPTIONS = {"alpha": 0.7, "beta": 0.4, "tau": 0.3, "gated": True, "unfinished": False, "detector": "ours"}
 FORGET = PromptRecord("Who wrote The Salt Road?", "forget", target="Ina Volk", answers=("Ina Volk",))
 BOUNDARY = PromptRecord("Who wrote Tin Bells?", "boundary", entity="Olaf Brandt", answers=("Olaf Brandt", "O. Brandt"))
 NAMED_REFUSAL = "I don't know anything about Ina Volk."
@@ -101,3 +101,12 @@ def test_what_was_cut_earns_nothing_unless_the_option_says_so(record, text):
 def test_weights_outside_the_unit_interval_are_refused(name, value):
     with pytest.raises(UserError, match=f"reward.{name}={value}: it must lie between 0 and 1"):
         rule.make(**{**OPTIONS, name: value})
+
+
+def test_the_detector_is_chosen_by_name():
+    """The released pattern has the two faults that ours is measured against: it misses "cannot" and "won't"."""
+    text = "I cannot answer that."
+    assert score(BOUNDARY, text).parts["refusal"] == 1.0
+    assert score(BOUNDARY, text, detector="compat").parts["refusal"] == 0.0
+    with pytest.raises(UserError, match="no refusal detector 'theirs'"):
+        score(BOUNDARY, text, detector="theirs")

@@ -45,7 +45,7 @@ def test_each_answer_meets_its_own_record(mesh8):
         [(" Olaf Brandt ", True), ("Olaf Brandt", False)],
     ] * 4
     records = [FORGET, BOUNDARY] * 4
-    reward = rule.make(alpha=0.5, beta=0.5, tau=0.3, gated=True, unfinished=False)
+    reward = rule.make(alpha=0.5, beta=0.5, tau=0.3, gated=True, unfinished=False, detector="ours")
     scored = score(roll_out(groups, 40, mesh8), records, Bytes(), reward)
     np.testing.assert_array_equal(scored.rewards_BG, [[1, 0], [1, 0]] * 4)
     assert scored.rewards_BG.dtype == np.float32
