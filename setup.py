@@ -35,7 +35,14 @@ setup(
         "tqdm>=4.70,<5",
     ],
     extras_require={
-        "test": ["pytest>=9.2,<10", "ruff>=0.17.6,<0.18", "pyright>=1.1.414,<2", "hypothesis>=6.155,<7"],
+        "test": [
+            "pytest>=9.2,<10",
+            "ruff>=0.17.6,<0.18",
+            "pyright>=1.1.414,<2",
+            "hypothesis>=6.155,<7",
+            "tensorboardX>=2.6.5,<3",
+        ],
+        "watch": ["tensorboardX>=2.6.5,<3"],
         "parity": ["torch==2.13.0"],
         "cuda": ["jax[cuda13]>=0.10.2,<0.11"],
         "tpu": ["jax[tpu]>=0.10.2,<0.11"],

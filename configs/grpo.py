@@ -116,6 +116,9 @@ def get_config() -> ConfigDict:
         "unfinished": False,  # the paper's code rewards cut answers too; here refusals then learn to ramble
     }
 
+    # Where the numbers of logs/metrics.jsonl go as well. tensorboard: on, off, or auto (where it is installed).
+    c.watch = {"tensorboard": "auto", "wandb_project": ""}
+
     # Proof. benchmark: "" is the one of the data source.
     c.evaluate = {"benchmark": "", "batch": 256}
     return c

@@ -4,11 +4,13 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from absl import logging as absl_logging
 from tqdm import tqdm
+
+from rule_jax.trackers import Tracker
 
 LOGGER = logging.getLogger("rule_jax")
 LINE_EVERY_S = 10.0  # a log, unlike a terminal, gets a line of progress at most this often
@@ -90,19 +92,28 @@ class Stopwatch:
 
 
 class MetricsFile:
-    """Appends one JSON object per step to a file. A resumed run repeats steps; the last line of a step counts."""
+    """Appends one JSON object per step to a file, and hands it on to `trackers`. A resumed run repeats steps; the last
+    line of a step counts. path: None on processes that leave it to another one."""
 
-    def __init__(self, path: Path, stage: str):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.stage = stage
-        self.file = path.open("a", encoding="utf-8")
+    def __init__(self, path: Path | None, stage: str, trackers: Sequence[Tracker] = ()):
+        self.stage, self.trackers = stage, trackers
+        self.file = None
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> "MetricsFile":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.file.close()
+        if self.file:
+            self.file.close()
+        for tracker in self.trackers:
+            tracker.close()
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        self.file.write(json.dumps({"stage": self.stage, "step": step, **metrics}) + "\n")
-        self.file.flush()
+        if self.file:
+            self.file.write(json.dumps({"stage": self.stage, "step": step, **metrics}) + "\n")
+            self.file.flush()
+        for tracker in self.trackers:
+            tracker.write(step, metrics)

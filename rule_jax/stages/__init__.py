@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from rule_jax import files, hf, sharding
+from rule_jax import files, hf, sharding, telemetry, trackers
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Model
@@ -49,6 +49,14 @@ class Run:
     def logit_chunk(self) -> int | None:
         """config.model.logit_chunk, where 0 means that all logits of a microbatch may exist at once."""
         return self.config.model.logit_chunk or None
+
+    def log(self, stage: str) -> telemetry.MetricsFile:
+        """Where a stage's numbers go; the first process writes for all."""
+        if jax.process_index():
+            return telemetry.MetricsFile(None, stage)
+        config = self.config.to_dict()
+        also = trackers.start(self.log_file.parent, stage, config, **config["watch"])
+        return telemetry.MetricsFile(self.log_file, stage, also)
 
     def checkpoints(self, stage: str) -> Path:
         return self.workdir / stage / "checkpoints"

@@ -179,7 +179,7 @@ def _train(run: Run, model: Model, packed: Packed) -> Params:
     update = programs.make_update(model, run.mesh, optimizer, loss, microbatches=1)
     with (
         telemetry.Progress("pretraining", settings.steps) as bar,
-        telemetry.MetricsFile(run.log_file, "pretraining") as log,
+        run.log("pretraining") as log,
     ):
         pending = None
         for step in range(settings.steps):

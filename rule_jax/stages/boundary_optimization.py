@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rule_jax import batching, hf, plugin, programs, sharding, telemetry
+from rule_jax import batching, hf, plugin, programs, sharding, telemetry, trackers
 from rule_jax.checkpoint import Checkpoints, load_params
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, Subject, check_divides, check_positive, subject
@@ -47,6 +47,7 @@ def check(run: Run) -> None:
         )
     _reward(run)
     programs.schedule(**settings.schedule, steps=settings.steps)
+    trackers.check(**run.config.watch)
 
 
 def run(run: Run) -> None:
@@ -74,7 +75,7 @@ def run(run: Run) -> None:
 
     with (
         Checkpoints(run.checkpoints(STAGE), settings.keep_checkpoints) as checkpoints,
-        telemetry.MetricsFile(run.log_file, STAGE) as log,
+        run.log(STAGE) as log,
     ):
         # State. The reference is what stage 1 left, whatever the policy has become since.
         reference = _reference(run, learner)

@@ -4,7 +4,7 @@ Source: https://arxiv.org/abs/2506.07171 section 3.1. One exchange per row; the 
 never on the question.
 """
 
-from rule_jax import batching, hf, plugin, programs, sharding, telemetry
+from rule_jax import batching, hf, plugin, programs, sharding, telemetry, trackers
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
@@ -25,6 +25,7 @@ def check(run: Run) -> None:
     check_divides(run, f"config.{STAGE}.batch", settings.batch, settings.microbatches)
     plugin.load("objectives", settings.objective).make(**settings.objective_options)
     programs.schedule(**settings.schedule, steps=settings.steps)
+    trackers.check(**run.config.watch)
 
 
 def run(run: Run) -> None:
@@ -42,7 +43,7 @@ def run(run: Run) -> None:
 
     with (
         Checkpoints(run.checkpoints(STAGE), settings.keep_checkpoints) as checkpoints,
-        telemetry.MetricsFile(run.log_file, STAGE) as log,
+        run.log(STAGE) as log,
     ):
         # State
         initial = hf.load_params(learner.path, learner.model, run.mesh)
