@@ -14,7 +14,7 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent
 FLOORS = (
     ("types", "errors", "plugin", "files", "journal"),
-    ("ops", "text", "telemetry", "trackers", "batching", "llm"),
+    ("ops", "text", "metrics", "telemetry", "trackers", "batching", "llm"),
     ("models", "sharding"),
     ("sampling", "algorithms", "objectives", "moments"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf"),
@@ -90,7 +90,7 @@ def _floors(where: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
             other = parts[1] if len(parts) > 1 else ""
             if other and other != room and FLOOR.get(other, len(FLOORS)) >= own and (room, other) not in NEIGHBOURS:
                 yield line, f"{room} (floor {own}) imports {other} (floor {FLOOR.get(other, 'unknown')})"
-        elif parts[0] in JAX and (room == "text" or own == 0):
+        elif parts[0] in JAX and (room in ("text", "metrics") or own == 0):
             yield line, f"{room or 'the package'} imports {parts[0]}"
         if room == "ops" and not {parts[0], ".".join(parts[:2])} & OPS_MAY_IMPORT:
             yield line, f"ops imports {name}"
@@ -175,6 +175,7 @@ BREACHES = {
     "a room that does not exist": ("rule_jax/main.py", "from rule_jax import attic", "imports attic (floor unknown)"),
     "a room without a floor": ("rule_jax/attic/a.py", "x = 1", "room attic has no floor"),
     "text on jax": ("rule_jax/text/a.py", "def f():\n    import jax.numpy as jnp", "text imports jax"),
+    "metrics on jax": ("rule_jax/metrics/a.py", "import jax", "metrics imports jax"),
     "types on jax": ("rule_jax/types.py", "import jax", "types imports jax"),
     "ops on a library": ("rule_jax/ops/a.py", "import optax", "ops imports optax"),
     "ops on errors": ("rule_jax/ops/a.py", "from rule_jax.errors import UserError", "ops imports rule_jax.errors"),

@@ -16,15 +16,9 @@ from dataclasses import replace
 from typing import Any
 
 from rule_jax.benchmarks import _judges
+from rule_jax.benchmarks import _rwku_prompts as prompts
 from rule_jax.data import rwku
 from rule_jax.types import PromptRecord, Task
-
-CLOZE = "Please complete the blank in the following question.\nQuestion: {}\n"
-QUESTION = "Please briefly answer the following question.\nQuestion: {}\n"
-IN_CONTEXT = "Please briefly answer the following question.\n{}\n"
-AFFIRMATIVE = "Please briefly answer the following question.\nQuestion: {}"
-PREFILL = "Answer:"
-MAX_NEW_TOKENS = 30
 
 POOLED = "forget_aa"
 
@@ -42,7 +36,9 @@ def tasks(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[Task, ...]:
         if name == POOLED:
             made += _adversarial(records)
         else:
-            made.append(_task(name, records, CLOZE if name.endswith("_fb") else QUESTION, PREFILL))
+            made.append(
+                _task(name, records, prompts.CLOZE if name.endswith("_fb") else prompts.QUESTION, prompts.ANSWER)
+            )
     return tuple(made)
 
 
@@ -64,8 +60,10 @@ def _adversarial(records: Sequence[PromptRecord]) -> list[Task]:
         by_type.setdefault(_type_name(record), []).append(record)
     made = []
     for kind, members in sorted(by_type.items()):
-        template = {"affirmative_suffix": AFFIRMATIVE, "incontext_learning": IN_CONTEXT}.get(kind, QUESTION)
-        prefill = "" if kind == "affirmative_suffix" else PREFILL
+        template = {"affirmative_suffix": prompts.AFFIRMATIVE, "incontext_learning": prompts.IN_CONTEXT}.get(
+            kind, prompts.QUESTION
+        )
+        prefill = "" if kind == "affirmative_suffix" else prompts.ANSWER
         made.append(_task(f"{POOLED}/{kind}", members, template, prefill))
     return made
 
@@ -82,6 +80,6 @@ def _task(name: str, records: Sequence[PromptRecord], template: str, prefill: st
         records=tuple(replace(record, prompt=template.format(record.prompt)) for record in records),
         judge=_judges.keeping if name.startswith("neighbor") else _judges.forgetting,
         prefill=prefill,
-        max_new_tokens=MAX_NEW_TOKENS,
+        max_new_tokens=prompts.ANSWER_TOKENS,
         stop="\n",
     )

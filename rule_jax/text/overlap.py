@@ -14,22 +14,29 @@ _ACCENTS = dict.fromkeys(range(0x300, 0x370))  # combining marks of Latin, Greek
 
 
 class RougeL(NamedTuple):
-    """Shares in [0, 1]: LCS length over the prediction's words, over the reference's words, and their harmonic mean."""
+    """Shares in [0, 1]: LCS length over the prediction's words, over the reference's words, and their harmonic mean.
+
+    For ROUGE-1 the number of shared words stands in the place of the LCS length.
+    """
 
     precision: float
     recall: float
     f1: float
 
 
-def rouge_l(prediction: str, reference: str) -> RougeL:
-    """ROUGE-L of Lin (2004) by https://pypi.org/project/rouge-score, without stemming.
+def rouge_l(prediction: str, reference: str, *, stem: bool = False) -> RougeL:
+    """ROUGE-L of Lin (2004) by https://pypi.org/project/rouge-score. stem: compare Porter stems, as TOFU does.
 
     Words are runs of a-z and 0-9 of the lower-cased text, so punctuation never counts and an accented letter splits
     its word; fold accents first (`normalize`) where that matters, and expect 0 in scripts other than Latin. Text
     without a word, on either side, scores 0. This is not the `rouge` package that RWKU's published tables use.
     """
-    score = _scorer().score(reference, prediction)["rougeL"]
-    return RougeL(float(score.precision), float(score.recall), float(score.fmeasure))
+    return _rouge("rougeL", prediction, reference, stem)
+
+
+def rouge_1(prediction: str, reference: str, *, stem: bool = False) -> RougeL:
+    """ROUGE-1, the overlap of single words with their counts, otherwise as `rouge_l`."""
+    return _rouge("rouge1", prediction, reference, stem)
 
 
 def rouge_l_recall(prediction: str, references: Sequence[str]) -> float:
@@ -52,8 +59,13 @@ def normalize(text: str) -> str:
     return " ".join(_ARTICLE.sub(" ", text).split())
 
 
+def _rouge(kind: str, prediction: str, reference: str, stem: bool) -> RougeL:
+    score = _scorer(kind, stem).score(reference, prediction)[kind]
+    return RougeL(float(score.precision), float(score.recall), float(score.fmeasure))
+
+
 @functools.cache
-def _scorer() -> Any:
+def _scorer(kind: str, stem: bool) -> Any:
     from rouge_score import rouge_scorer  # imports nltk and scipy: 1 to 2.5 s
 
-    return rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
+    return rouge_scorer.RougeScorer([kind], use_stemmer=stem)

@@ -16,6 +16,7 @@ QUALITY = {"gibberish": 0.3, "repetition": 0.5, "cut": True}
 OPTIONS = {
     "rule": RULE,
     "quality": QUALITY,
+    "released": {"variant": "forget_reward_two_stage_abs_target"},
     "forbidden_terms": {"terms": ("Tin Bells",), "references": True, "target": False},
     "weighted": {"terms": ({"name": "rule", "weight": 1.0, **RULE},), "gates": ({"name": "quality", **QUALITY},)},
 }
