@@ -30,6 +30,14 @@ def get_config() -> ConfigDict:
         "logit_chunk": 0,  # response tokens of a prompt whose logits exist at once; 0: all
     }
 
+    # What is trained: all parameters (rank 0), or an adapter of low rank beside these projections of every layer.
+    # Then checkpoints hold the adapter, the base lies in the compute dtype, and no second copy is the KL reference.
+    c.lora = {
+        "rank": 0,
+        "alpha": 32.0,  # the adapter is scaled by alpha / rank
+        "targets": ("query", "key", "value", "out", "gate", "up", "down"),
+    }
+
     # What to forget. Each source reads the section of its name; the others are idle.
     c.data = {
         "source": "world",

@@ -13,8 +13,8 @@ from jax.sharding import Mesh
 
 from rule_jax import programs
 from rule_jax.errors import UserError
-from rule_jax.models.decoder import Model, Params
-from rule_jax.programs import TrainState
+from rule_jax.models.decoder import Params
+from rule_jax.programs import Declared, TrainState
 
 
 class Checkpoints:
@@ -54,8 +54,8 @@ class Checkpoints:
         return TrainState(params=found["params"], **found["rest"])
 
 
-def load_params(directory: Path, model: Model, mesh: Mesh) -> Params:
-    """The parameters of a stage's newest checkpoint, in their training shards. Raises UserError when there is none."""
+def load_params(directory: Path, model: Declared, mesh: Mesh) -> Params:
+    """What a stage trained, from its newest checkpoint, in its training shards. Raises UserError when there is none."""
     missing = UserError(f"{directory} holds no checkpoint; run the stage that makes it first")
     if not directory.is_dir():
         raise missing
@@ -67,7 +67,7 @@ def load_params(directory: Path, model: Model, mesh: Mesh) -> Params:
         return checkpoints.manager.restore(step, args=args)["params"]
 
 
-def abstract_params(model: Model, mesh: Mesh) -> Any:
+def abstract_params(model: Declared, mesh: Mesh) -> Any:
     """Shapes, dtypes and shardings of the parameters."""
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     where = programs.param_shardings(model, mesh)

@@ -17,15 +17,21 @@ from rule_jax import moments, sampling, sharding
 from rule_jax.algorithms import Algorithm, Metrics, PolicyOutputs
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Model, Params
+from rule_jax.models.tuning import Tuning
 from rule_jax.objectives import Objective
 from rule_jax.ops.advantages import zero_variance
 from rule_jax.ops.logprobs import token_logprobs
 from rule_jax.types import Packed, Prompts, Rollout
 
+Declared = Model | Tuning  # parameters with a start and logical axes: a model's own, or what of it is trained
+
 
 @flax.struct.dataclass
 class TrainState:
-    """All that training changes, and the key that its randomness is folded from. step: updates done so far."""
+    """All that training changes, and the key that its randomness is folded from. step: updates done so far.
+
+    params: what is trained, by its Tuning the model's own parameters or an adapter.
+    """
 
     step: jax.Array
     params: Params
@@ -84,18 +90,18 @@ def schedule(
     return lambda step: float(joined(step))  # type: ignore[arg-type]
 
 
-def init_params(model: Model, mesh: Mesh, key: jax.Array) -> Params:
+def init_params(model: Declared, mesh: Mesh, key: jax.Array) -> Params:
     """Fresh parameters, born in their shards."""
     return jax.jit(model.init, out_shardings=param_shardings(model, mesh))(key)
 
 
-def param_shardings(model: Model, mesh: Mesh, layout: str = "train") -> Any:
+def param_shardings(model: Declared, mesh: Mesh, layout: str = "train") -> Any:
     """Where each parameter lies; a tree like the parameters."""
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     return sharding.param_shardings(model.axes, shapes, mesh, layout)  # type: ignore[arg-type]
 
 
-def state_shardings(model: Model, mesh: Mesh, optimizer: optax.GradientTransformation) -> TrainState:
+def state_shardings(model: Declared, mesh: Mesh, optimizer: optax.GradientTransformation) -> TrainState:
     """Where a TrainState lies: optimizer moments beside their parameters, the rest everywhere."""
     params = param_shardings(model, mesh)
     everywhere = sharding.replicated(mesh)
@@ -107,7 +113,7 @@ def state_shardings(model: Model, mesh: Mesh, optimizer: optax.GradientTransform
 
 
 def init_state(
-    model: Model, mesh: Mesh, optimizer: optax.GradientTransformation, params: Params, key: jax.Array
+    model: Declared, mesh: Mesh, optimizer: optax.GradientTransformation, params: Params, key: jax.Array
 ) -> TrainState:
     """Step 0 from a copy of the parameters, which stay the caller's: they may be the reference."""
 
@@ -117,7 +123,7 @@ def init_state(
     return jax.jit(start, out_shardings=state_shardings(model, mesh, optimizer))(params, key)
 
 
-def abstract_state(model: Model, mesh: Mesh, optimizer: optax.GradientTransformation) -> TrainState:
+def abstract_state(model: Declared, mesh: Mesh, optimizer: optax.GradientTransformation) -> TrainState:
     """The shapes, dtypes and shardings of a TrainState, for restoring one; allocates nothing."""
 
     def start(key: jax.Array) -> TrainState:
@@ -131,8 +137,15 @@ def abstract_state(model: Model, mesh: Mesh, optimizer: optax.GradientTransforma
 
 def make_rollout_params(model: Model, mesh: Mesh, dtype: Any) -> Callable[[Params], Params]:
     """Parameters in the compute dtype and the decoding layout, once per step."""
-    where = param_shardings(model, mesh, "decode")
-    return jax.jit(lambda params: cast(params, dtype), out_shardings=where)
+    return jax.jit(lambda params: cast(params, dtype), out_shardings=param_shardings(model, mesh, "decode"))
+
+
+def make_merge(
+    model: Model, tuning: Tuning, mesh: Mesh, dtype: Any, layout: Literal["train", "decode"]
+) -> Callable[[Params, Params], Params]:
+    """merge(base, trained) -> plain parameters in a dtype and layout, where an adapter costs no work any more."""
+    where = param_shardings(model, mesh, layout)
+    return jax.jit(lambda base, trained: tuning.merge(base, trained, dtype), out_shardings=where)
 
 
 def cast(params: Params, dtype: Any) -> Params:
@@ -216,8 +229,13 @@ def packed_loss(model: Model, objective: Objective, *, chunk: int | None, dtype:
     return Loss(lambda packed: (objective.weigh(packed), {}), apply)
 
 
+def tuned(loss: Loss, tuning: Tuning) -> Loss:
+    """A loss on the model's parameters as one on what is trained. The reference is the base that is read beside it."""
+    return loss._replace(apply=lambda trained, base, *rest: loss.apply(tuning.read(base, trained), base, *rest))
+
+
 def make_update(
-    model: Model, mesh: Mesh, optimizer: optax.GradientTransformation, loss: Loss, *, microbatches: int
+    model: Declared, mesh: Mesh, optimizer: optax.GradientTransformation, loss: Loss, *, microbatches: int
 ) -> Update:
     """update(state, reference, batch, learning_rate, coefficients) -> (state, metrics); donates the state.
 

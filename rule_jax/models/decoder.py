@@ -2,7 +2,7 @@
 
 Training, scoring and prefill scan over the layers, unrolled up to UNROLLED of them; decoding always unrolls, because a
 stacked cache in a scan's carry is copied once per layer. Parameters: {"ends": {...}, "layers": {... stacked [L, ...]}},
-float32 unless the caller casts; activations take the parameters' dtype.
+float32 unless the caller casts; activations take the parameters' dtype. An "adapter" beside them is LoRA's (lora.py).
 """
 
 import operator
@@ -87,9 +87,9 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         angles = rope.rotation(position_BN, frequencies)
 
         def body(x: jax.Array, layer: Params) -> tuple[jax.Array, Any]:
-            return block.apply({"params": layer}, x, angles, attend)  # type: ignore[return-value]
+            return block.apply(layer, x, angles, attend)  # type: ignore[return-value]
 
-        x_BND, kv = jax.lax.scan(jax.checkpoint(body) if remat else body, x_BND, params["layers"], unroll=unroll)
+        x_BND, kv = jax.lax.scan(jax.checkpoint(body) if remat else body, x_BND, _of_layers(params), unroll=unroll)
         return norm(params, x_BND), kv
 
     def embed(params: Params, tokens_BN: jax.Array) -> jax.Array:
@@ -174,8 +174,8 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
                 own.append((_write(past_k, k, index), _write(past_v, v, index)))
                 return shared_prefix_attention(q[:, :, None], prefix, prefix_mask_BP, own[0], suffix_mask_1S)[:, :, 0]
 
-            weights = jax.tree.map(operator.itemgetter(layer), params["layers"])
-            x_BGD, _ = block.apply({"params": weights}, x_BGD, angles, attend)  # type: ignore[misc]
+            weights = jax.tree.map(operator.itemgetter(layer), _of_layers(params))
+            x_BGD, _ = block.apply(weights, x_BGD, angles, attend)  # type: ignore[misc]
             suffixes += own
         return norm(params, x_BGD), cache._replace(suffix=tuple(suffixes))
 
@@ -190,6 +190,12 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         decode=decode,
         head=head,
     )
+
+
+def _of_layers(params: Params) -> dict[str, Params]:
+    """The variables of the blocks, stacked [L, ...]: their parameters and, where one is on, their adapter."""
+    adapter = {"adapter": params["adapter"]} if "adapter" in params else {}
+    return {"params": params["layers"], **adapter}
 
 
 def _causal(size: int) -> jax.Array:

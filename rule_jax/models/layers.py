@@ -60,11 +60,15 @@ def linear(
 ) -> jax.Array:
     """x [..., *inputs] @ kernel [*inputs, *outputs] + bias [*outputs]. The one way through which a layer projects.
 
-    Declares `{name}_kernel` and `{name}_bias` as parameters of `module`.
+    Declares `{name}_kernel` and `{name}_bias` as parameters of `module`. Where the variables hold an "adapter" for the
+    projection (lora.py), its x @ a @ b is added: a [*inputs, rank], b [rank, *outputs].
     """
     names, sizes = zip(*inputs, *outputs)
     kernel = module.param(f"{name}_kernel", _declare(_fan_in(*range(len(inputs))), *names), sizes)
     out = jnp.tensordot(x, kernel, axes=len(inputs))
+    if module.has_variable("adapter", f"{name}_a"):
+        a, b = (module.get_variable("adapter", f"{name}_{part}") for part in "ab")
+        out += jnp.tensordot(jnp.tensordot(x, a, axes=len(inputs)), b, axes=1)
     if bias:
         # A bias over the model's width is small and is added on every device: it is not spread as "embed" is.
         axes = ["norm" if axis == "embed" else axis for axis, _ in outputs]

@@ -15,7 +15,9 @@ from jax.sharding import Mesh
 from rule_jax import files, hf, sharding, telemetry, trackers
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
+from rule_jax.models import lora
 from rule_jax.models.decoder import Model
+from rule_jax.models.tuning import Tuning
 from rule_jax.text import chat
 from rule_jax.types import PromptRecord
 
@@ -72,10 +74,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Subject:
-    """The model that is to forget, as its directory has it: architecture, tokenizer and the ids that end a turn."""
+    """The model that is to forget, as its directory has it: architecture, tokenizer and the ids that end a turn.
+
+    tuning: what of it is trained, as config.lora says.
+    """
 
     path: Path
     model: Model
+    tuning: Tuning
     tokenizer: Any
     eos_ids: tuple[int, ...]
 
@@ -83,9 +89,11 @@ class Subject:
 def load_subject(run: Run, path: Path) -> Subject:
     """Everything about a model directory but its weights. Raises UserError naming what it lacks."""
     settings = run.config.model
+    model = hf.load_model(path, remat=settings.remat)
     return Subject(
         path=path,
-        model=hf.load_model(path, remat=settings.remat),
+        model=model,
+        tuning=lora.make(model, **run.config.lora),
         tokenizer=chat.load_tokenizer(path, settings.chat_template),
         eos_ids=hf.eos_ids(path),
     )

@@ -21,8 +21,8 @@ from rule_jax.text.refusal import is_refusal
 class Dosage:
     """Counts refusals among sampled answers to forget prompts, the same prompts every time, target by target.
 
-    settings: config.rejection_steering.dosage. A pure function of (parameters, step), so that a resumed run stops where
-    an uninterrupted one does.
+    settings: config.rejection_steering.dosage. A pure function of (base, trained, step), so that a resumed run stops
+    where an uninterrupted one does.
     """
 
     def __init__(self, run: Run, learner: Subject, settings: Any):
@@ -42,7 +42,7 @@ class Dosage:
         self.prompts = batching.pad_prompts(ids, batching.bucket(max(map(len, ids))))
         rebo = run.config.boundary_optimization
         self.temperature = rebo.temperature
-        self.cast = programs.make_rollout_params(learner.model, run.mesh, run.compute_dtype)
+        self.merge = programs.make_merge(learner.model, learner.tuning, run.mesh, run.compute_dtype, "decode")
         self.generate = programs.make_generate(
             learner.model,
             run.mesh,
@@ -51,12 +51,12 @@ class Dosage:
             eos_ids=learner.eos_ids,
         )
 
-    def enough(self, params: Params, step: int) -> bool:
+    def enough(self, base: Params, trained: Params, step: int) -> bool:
         """True when every target is refused in at least settings.refusal_rate of the samples; asked every few steps."""
         if step == 0 or step % self.settings.every:
             return False
         rollout = self.generate(
-            self.cast(params),
+            self.merge(base, trained),
             sharding.put_rows(self.prompts, self.run.mesh),
             jax.random.key(self.run.config.seed),
             np.int32(step),

@@ -11,7 +11,7 @@ from rule_jax import programs, telemetry
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.models.decoder import Params
 from rule_jax.programs import TrainState
-from rule_jax.stages import Run, Subject
+from rule_jax.stages import TRAINING, Run, Subject
 
 
 class Diverged(Exception):
@@ -23,15 +23,18 @@ def start_or_resume(
     subject: Subject,
     optimizer: optax.GradientTransformation,
     checkpoints: Checkpoints,
-    initial: Params,
+    base: Params,
 ) -> TrainState:
-    """The newest checkpoint of the stage, else step 0 from `initial` and the run's seed."""
-    like = programs.abstract_state(subject.model, run.mesh, optimizer)
-    state = checkpoints.restore(like)
-    if state is None:
-        return programs.init_state(subject.model, run.mesh, optimizer, initial, jax.random.key(run.config.seed))
-    telemetry.info(f"{checkpoints.directory.parent.name}: resuming after step {int(state.step)}")
-    return state
+    """The newest checkpoint of the stage, else step 0 from the run's seed: `base` itself, or a fresh adapter on it."""
+    tuning, stage = subject.tuning, checkpoints.directory.parent.name
+    state = checkpoints.restore(programs.abstract_state(tuning, run.mesh, optimizer))
+    if state is not None:
+        telemetry.info(f"{stage}: resuming after step {int(state.step)}")
+        return state
+    key = jax.random.key(run.config.seed)
+    if tuning.keeps_base:
+        base = programs.init_params(tuning, run.mesh, jax.random.fold_in(key, TRAINING.index(stage)))
+    return programs.init_state(tuning, run.mesh, optimizer, base, key)
 
 
 class Reporter:

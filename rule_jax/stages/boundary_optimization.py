@@ -10,12 +10,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from rule_jax import batching, hf, plugin, programs, sharding, telemetry, trackers
-from rule_jax.checkpoint import Checkpoints, load_params
+from rule_jax import batching, plugin, programs, sharding, telemetry, trackers
+from rule_jax.checkpoint import Checkpoints
 from rule_jax.errors import UserError
+from rule_jax.models import lora
 from rule_jax.stages import Run, Subject, check_divides, check_positive, subject
 from rule_jax.stages._scoring import facts, score
 from rule_jax.stages._training import Reporter, start_or_resume
+from rule_jax.stages._weights import as_reference, before
 from rule_jax.text import chat
 from rule_jax.types import PromptRecord, Reward
 
@@ -46,8 +48,10 @@ def check(run: Run) -> None:
             f"and needs at least {algorithm.min_samples} of them"
         )
     _reward(run)
+    programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
     programs.schedule(**settings.schedule, steps=settings.steps)
     trackers.check(**run.config.watch)
+    lora.check(**run.config.lora)
 
 
 def run(run: Run) -> None:
@@ -63,8 +67,9 @@ def run(run: Run) -> None:
     loss = programs.policy_loss(
         learner.model, algorithm, temperature=settings.temperature, chunk=run.logit_chunk, dtype=run.compute_dtype
     )
-    update = programs.make_update(learner.model, run.mesh, optimizer, loss, microbatches=settings.microbatches)
-    rollout_params = programs.make_rollout_params(learner.model, run.mesh, run.compute_dtype)
+    loss = programs.tuned(loss, learner.tuning)
+    update = programs.make_update(learner.tuning, run.mesh, optimizer, loss, microbatches=settings.microbatches)
+    rollout_params = programs.make_merge(learner.model, learner.tuning, run.mesh, run.compute_dtype, "decode")
     generate = programs.make_generate(
         learner.model,
         run.mesh,
@@ -77,9 +82,12 @@ def run(run: Run) -> None:
         Checkpoints(run.checkpoints(STAGE), settings.keep_checkpoints) as checkpoints,
         run.log(STAGE) as log,
     ):
-        # State. The reference is what stage 1 left, whatever the policy has become since.
-        reference = _reference(run, learner)
-        state = start_or_resume(run, learner, optimizer, checkpoints, reference)
+        # State. The reference is what the stage begins from (pi_rej, or the base model in a
+        # cold start), whatever the policy has become since.
+        base = before(run, learner, STAGE)
+        state = start_or_resume(run, learner, optimizer, checkpoints, base)
+        reference = as_reference(run, learner, base)
+        del base
         done = int(state.step)
 
         # Steps
@@ -92,7 +100,12 @@ def run(run: Run) -> None:
                 key = jax.random.fold_in(state.key, SAMPLING)
                 rows_B = sharding.put_rows(np.arange(len(records), dtype=np.int32), run.mesh)
                 rollout = generate(
-                    rollout_params(state.params), batch, key, np.int32(step), rows_B, np.float32(settings.temperature)
+                    rollout_params(reference, state.params),
+                    batch,
+                    key,
+                    np.int32(step),
+                    rows_B,
+                    np.float32(settings.temperature),
                 )
                 jax.block_until_ready(rollout)
                 clock.lap("rollout")
@@ -171,10 +184,3 @@ def _algorithm(run: Run) -> Any:
 def _reward(run: Run) -> Reward:
     options = run.config.reward.to_dict()
     return plugin.load("rewards", options.pop("name")).make(**options)
-
-
-def _reference(run: Run, learner: Subject) -> Any:
-    """pi_rej, or the base model where Rejection Steering is not among the stages (a cold start)."""
-    if "rejection_steering" in run.config.stages:
-        return load_params(run.checkpoints("rejection_steering"), learner.model, run.mesh)
-    return hf.load_params(learner.path, learner.model, run.mesh)

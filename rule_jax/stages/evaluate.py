@@ -13,10 +13,10 @@ import jax
 import numpy as np
 
 from rule_jax import batching, files, hf, plugin, programs, sharding, telemetry
-from rule_jax.checkpoint import load_params
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
 from rule_jax.stages import TRAINING, Run, Subject, check_divides, subject
+from rule_jax.stages._weights import after
 from rule_jax.text import chat
 from rule_jax.types import PromptRecord, Task
 
@@ -165,7 +165,7 @@ def _cut(text: str, stop: str) -> str:
 def _params(run: Run, examined: Subject, name: str) -> Params:
     if name == BASE:
         return hf.load_params(examined.path, examined.model, run.mesh)
-    return load_params(run.checkpoints(name), examined.model, run.mesh)
+    return after(run, examined, name)
 
 
 def _tasks(run: Run) -> tuple[Task, ...]:

@@ -4,9 +4,9 @@ import importlib.metadata
 import json
 
 from rule_jax import files, hf, telemetry
-from rule_jax.checkpoint import load_params
 from rule_jax.errors import UserError
 from rule_jax.stages import TRAINING, Run, subject
+from rule_jax.stages._weights import after
 
 LIBRARIES = ("rule_jax", "jax", "flax", "optax", "orbax-checkpoint", "transformers")
 
@@ -21,7 +21,7 @@ def run(run: Run) -> None:
     """Exports the last training stage's model, in the dtype of the model it began from."""
     stage = [stage for stage in run.config.stages if stage in TRAINING][-1]
     exported = subject(run)
-    params = load_params(run.checkpoints(stage), exported.model, run.mesh)
+    params = after(run, exported, stage)
     hf.save(run.workdir / "export", exported.model, params, like=exported.path, card=_card(run, stage))
     telemetry.info(f"export: wrote {run.workdir / 'export'}")
 

@@ -45,10 +45,12 @@ def run(run: Run) -> None:
 
 def _check_space(run: Run, subject: Subject) -> None:
     """Raises UserError unless the workdir's disk can hold all checkpoints and the export at once."""
-    shapes = jax.eval_shape(subject.model.init, jax.random.key(0))
-    copy = 4 * sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    trained, model = (
+        4 * sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(of.init, jax.random.key(0))))
+        for of in (subject.tuning, subject.model)
+    )
     kept = sum(run.config[stage].keep_checkpoints + 1 for stage in run.config.stages if stage in TRAINING)
-    need = copy * (3 * kept + 1)  # a checkpoint has the parameters and two moments, all float32
+    need = 3 * trained * kept + model  # a checkpoint has what is trained and two moments, all float32
     place = next(p for p in (run.workdir.absolute(), *run.workdir.absolute().parents) if p.exists())
     free = shutil.disk_usage(place).free
     if free < need:

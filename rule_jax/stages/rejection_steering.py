@@ -4,13 +4,15 @@ Source: https://arxiv.org/abs/2506.07171 section 3.1. One exchange per row; the 
 never on the question.
 """
 
-from rule_jax import batching, hf, plugin, programs, sharding, telemetry, trackers
+from rule_jax import batching, plugin, programs, sharding, telemetry, trackers
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
+from rule_jax.models import lora
 from rule_jax.stages import Run, Subject, check_divides, check_positive, subject
 from rule_jax.stages._dosage import Dosage
 from rule_jax.stages._training import Reporter, start_or_resume
+from rule_jax.stages._weights import before
 from rule_jax.text import chat
 from rule_jax.types import Packed
 
@@ -24,8 +26,10 @@ def check(run: Run) -> None:
     check_positive(STAGE, settings, "steps", "batch", "max_length", "checkpoint_every", "keep_checkpoints")
     check_divides(run, f"config.{STAGE}.batch", settings.batch, settings.microbatches)
     plugin.load("objectives", settings.objective).make(**settings.objective_options)
+    programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
     programs.schedule(**settings.schedule, steps=settings.steps)
     trackers.check(**run.config.watch)
+    lora.check(**run.config.lora)
 
 
 def run(run: Run) -> None:
@@ -39,16 +43,17 @@ def run(run: Run) -> None:
     optimizer = programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
     schedule = programs.schedule(**settings.schedule, steps=settings.steps)
     loss = programs.packed_loss(learner.model, objective, chunk=run.logit_chunk, dtype=run.compute_dtype)
-    update = programs.make_update(learner.model, run.mesh, optimizer, loss, microbatches=settings.microbatches)
+    loss = programs.tuned(loss, learner.tuning)
+    update = programs.make_update(learner.tuning, run.mesh, optimizer, loss, microbatches=settings.microbatches)
 
     with (
         Checkpoints(run.checkpoints(STAGE), settings.keep_checkpoints) as checkpoints,
         run.log(STAGE) as log,
     ):
-        # State
-        initial = hf.load_params(learner.path, learner.model, run.mesh)
-        state = start_or_resume(run, learner, optimizer, checkpoints, initial)
-        del initial
+        # State. There is no reference; the base stays only where an adapter stands on it.
+        base = before(run, learner, STAGE)
+        state = start_or_resume(run, learner, optimizer, checkpoints, base)
+        base = base if learner.tuning.keeps_base else {}
         done = int(state.step)
         dosage = Dosage(run, learner, settings.dosage) if settings.dosage.refusal_rate else None
 
@@ -56,14 +61,14 @@ def run(run: Run) -> None:
         with telemetry.Progress(STAGE, settings.steps, done) as bar:
             reporter = Reporter(log, bar, {"loss": "loss"})
             for step in range(done, settings.steps):
-                if dosage and dosage.enough(state.params, step):
+                if dosage and dosage.enough(base, state.params, step):
                     reporter.flush()
                     checkpoints.save(step, state)
                     break
                 rows = batching.batch_rows(run.config.seed, ROWS, step, settings.batch, len(packed.tokens_BT))
                 batch = sharding.put_rows(batching.take(packed, rows), run.mesh)
                 rate = schedule(step)
-                state, metrics = update(state, (), batch, rate, objective.coefficients)
+                state, metrics = update(state, base, batch, rate, objective.coefficients)
                 reporter.push(step + 1, {**metrics, "lr": rate})
                 if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
                     reporter.flush()  # a step that diverged must not be saved

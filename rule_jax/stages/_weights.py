@@ -1,0 +1,60 @@
+"""The weights that a training stage begins from, and those that it leaves.
+
+Without LoRA a stage's checkpoints hold all parameters. With LoRA they hold its adapter, which stands on what the stages
+before it left: the base with their adapters merged in.
+"""
+
+import functools
+from typing import Any
+
+import jax.numpy as jnp
+
+from rule_jax import hf, programs
+from rule_jax.checkpoint import load_params
+from rule_jax.models.decoder import Params
+from rule_jax.models.tuning import full
+from rule_jax.stages import TRAINING, Run, Subject
+
+
+def lineage(run: Run, stage: str) -> tuple[str, ...]:
+    """The training stages whose work is in the result of `stage`, in order, itself last."""
+    trained = [name for name in run.config.stages if name in TRAINING]
+    return tuple(trained[: trained.index(stage) + 1])
+
+
+def before(run: Run, subject: Subject, stage: str) -> Params:
+    """What a training stage begins from: the result of the stage before it, or the model as it came.
+
+    In float32, since it is the start of what is trained; with LoRA it stays as it is and lies in the compute dtype,
+    which is all that a forward pass reads of it.
+    """
+    dtype = run.compute_dtype if subject.tuning.keeps_base else jnp.float32
+    earlier = lineage(run, stage)[:-1]
+    if earlier:
+        return after(run, subject, earlier[-1], dtype)
+    return hf.load_params(subject.path, subject.model, run.mesh, dtype)
+
+
+def after(run: Run, subject: Subject, stage: str, dtype: Any = jnp.float32) -> Params:
+    """Plain parameters of what a training stage left; without LoRA in float32, as they were trained.
+
+    Raises UserError when the stage has no checkpoint.
+    """
+    if not subject.tuning.keeps_base:
+        return load_params(run.checkpoints(stage), subject.model, run.mesh)
+    base = hf.load_params(subject.path, subject.model, run.mesh)
+    merge = programs.make_merge(subject.model, subject.tuning, run.mesh, dtype, "train")
+    return merge(base, adapter(run, subject, stage))
+
+
+def adapter(run: Run, subject: Subject, stage: str) -> Params:
+    """The adapters of a stage and of those before it as one, to be put on the model as it came."""
+    left = [load_params(run.checkpoints(name), subject.tuning, run.mesh) for name in lineage(run, stage)]
+    return functools.reduce(subject.tuning.join, left)
+
+
+def as_reference(run: Run, subject: Subject, base: Params) -> Params:
+    """The base as the KL reference: in the compute dtype, which is all that a forward pass reads of it."""
+    if subject.tuning.keeps_base:
+        return base
+    return programs.make_merge(subject.model, full(subject.model), run.mesh, run.compute_dtype, "train")({}, base)
