@@ -100,19 +100,37 @@ def get_config() -> ConfigDict:
         "microbatches": 1,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
         "schedule": {"peak": 2.5e-4, "warmup_steps": 0, "decay": "linear"},
+        # Algorithms with a critic (ppo) train it with these; the others have none.
+        "critic": {
+            "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
+            "schedule": {"peak": 5e-4, "warmup_steps": 0, "decay": "linear"},
+        },
+        # Of the hard groups (mean reward at most max_reward) of the first store_steps steps, capacity are kept; every
+        # later step replays so many groups; 0 for none.
+        "replay": {"groups": 0, "capacity": 64, "store_steps": 20, "max_reward": 0.5},
         "checkpoint_every": 10,
         "keep_checkpoints": 2,
     }
     c.algorithm = {
         "name": "grpo",
-        "clip_low": 0.2,
-        "clip_high": 0.3,
-        "dual_clip": 3.0,
-        "kl_coef": 1e-2,
-        "kl_estimator": "k3",
         "advantage_scale": "group",
         "ddof": 1,
-        "aggregate": "token_mean",
+        "surrogate": {
+            "clip_low": 0.2,
+            "clip_high": 0.3,
+            "dual_clip": 3.0,
+            "ratio": "token",
+            "aggregate": "token_mean",
+            "entropy_coef": 0.0,
+        },
+        "kl": {"placement": "loss", "estimator": "k3", "coef": 1e-2, "target": 0.0, "gain": 0.1},
+        "answers": {
+            "drop_zero_variance": False,
+            "mask_truncated": False,
+            "overlong_margin": 0,
+            "overlong_penalty": 1.0,
+        },
+        "updates": {"epochs": 1, "minibatches": 1},
     }
     c.reward = {
         "name": "rule",

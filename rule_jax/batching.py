@@ -20,6 +20,16 @@ def batch_rows(seed: int, stream: int, step: int, size: int, count: int) -> np.n
     return np.asarray([orders[p // count][p % count] for p in position])
 
 
+def minibatch_rows(seed: int, stream: int, step: int, epoch: int, parts: int, count: int) -> np.ndarray:
+    """int64 [parts, count / parts]: the rows of a batch of `count` in the order in which an epoch's updates see them.
+
+    One part is the batch as it stands: its order changes nothing. Otherwise (seed, stream, step, epoch) shuffle it.
+    """
+    if parts == 1:
+        return np.arange(count)[None]
+    return np.random.default_rng([seed, stream, step, epoch]).permutation(count).reshape(parts, -1)
+
+
 def bucket(length: int, smallest: int = 16) -> int:
     """The padded length for `length`: powers of two and one and a half times those, so that few shapes compile."""
     size = smallest

@@ -1,7 +1,7 @@
 """Checkpoints of a training stage (Orbax): asynchronous, atomic, the newest few kept.
 
-A checkpoint has two items, so that another stage can read the parameters without knowing the optimizer: "params", and
-"rest" (optimizer moments, step and random key).
+A checkpoint has items, so that another stage can read the parameters without knowing the optimizer: "params", "rest"
+(optimizer moments, step and random key) and, for loops that have more to remember, "beside".
 """
 
 from pathlib import Path
@@ -23,7 +23,9 @@ class Checkpoints:
     def __init__(self, directory: Path, keep: int, create: bool = True):
         self.directory = directory
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=create)
-        self.manager = ocp.CheckpointManager(directory.absolute(), options=options, item_names=("params", "rest"))
+        self.manager = ocp.CheckpointManager(
+            directory.absolute(), options=options, item_names=("params", "rest", "beside")
+        )
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -32,26 +34,36 @@ class Checkpoints:
         self.manager.wait_until_finished()
         self.manager.close()
 
-    def save(self, step: int, state: TrainState) -> None:
+    def save(self, step: int, state: TrainState, beside: Any = None) -> None:
         """Starts saving and returns; the state may be donated at once, Orbax has copied it to the host.
 
-        A step that is there already is left as it is.
+        beside: a tree of arrays that the loop remembers beside the state. A step that is there already is left as it
+        is.
         """
         if step in self.manager.all_steps():
             return
         rest = {"step": state.step, "opt_state": state.opt_state, "key": state.key}
-        args = ocp.args.Composite(params=ocp.args.StandardSave(state.params), rest=ocp.args.StandardSave(rest))
+        items = {"params": state.params, "rest": rest, **({"beside": beside} if beside is not None else {})}
+        args = ocp.args.Composite(**{name: ocp.args.StandardSave(item) for name, item in items.items()})
         self.manager.save(step, args=args)
 
     def restore(self, like: TrainState) -> TrainState | None:
         """The newest state, in the shapes and shardings of `like`; None when there is none yet."""
+        rest = {"step": like.step, "opt_state": like.opt_state, "key": like.key}
+        found = self._newest(params=like.params, rest=rest)
+        return None if found is None else TrainState(params=found["params"], **found["rest"])
+
+    def restore_beside(self, like: Any) -> Any:
+        """What was saved beside the newest state, in the shapes and shardings of `like`; None when there is none."""
+        found = self._newest(beside=like)
+        return None if found is None else found["beside"]
+
+    def _newest(self, **likes: Any) -> Any:
         step = self.manager.latest_step()
         if step is None:
             return None
-        rest = {"step": like.step, "opt_state": like.opt_state, "key": like.key}
-        args = ocp.args.Composite(params=ocp.args.StandardRestore(like.params), rest=ocp.args.StandardRestore(rest))
-        found = self.manager.restore(step, args=args)
-        return TrainState(params=found["params"], **found["rest"])
+        args = ocp.args.Composite(**{name: ocp.args.StandardRestore(like) for name, like in likes.items()})
+        return self.manager.restore(step, args=args)
 
 
 def load_params(directory: Path, model: Declared, mesh: Mesh) -> Params:

@@ -4,7 +4,6 @@ A program is made once per run and called every step. Learning rates and loss co
 so that a sweep reuses one compilation.
 """
 
-from collections.abc import Mapping
 from typing import Any, Callable, Literal, NamedTuple
 
 import flax.struct
@@ -14,13 +13,12 @@ import optax
 from jax.sharding import Mesh
 
 from rule_jax import moments, sampling, sharding
-from rule_jax.algorithms import Algorithm, Metrics, PolicyOutputs
+from rule_jax.algorithms import Algorithm, Coefficients, Experience, Metrics, PolicyOutputs, Targets
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Model, Params
 from rule_jax.models.tuning import Tuning
 from rule_jax.objectives import Objective
-from rule_jax.ops.advantages import zero_variance
-from rule_jax.ops.logprobs import token_logprobs
+from rule_jax.ops.logprobs import project, token_logprobs
 from rule_jax.types import Packed, Prompts, Rollout
 
 Declared = Model | Tuning  # parameters with a start and logical axes: a model's own, or what of it is trained
@@ -43,14 +41,16 @@ class Loss(NamedTuple):
     """A loss as make_update takes it.
 
     prepare(batch) -> a tree with a leading row axis, global normalisers included; its microbatches add up.
-    apply(params, reference, prepared, coefficients) -> (scalar, metrics).
+    apply(params, reference, prepared, coefficients) -> (scalar, metrics); see Algorithm.loss for names of metrics.
     """
 
-    prepare: Callable[[Any], tuple[Any, Metrics]]
-    apply: Callable[[Params, Params, Any, Mapping[str, jax.Array]], tuple[jax.Array, Metrics]]
+    prepare: Callable[[Any], Any]
+    apply: Callable[[Params, Params, Any, Coefficients], tuple[jax.Array, Metrics]]
 
 
 Update = Callable[..., tuple[TrainState, Metrics]]
+
+REDUCE = {"min": jnp.min, "max": jnp.max}  # of metrics over microbatches, by the end of their names; others are summed
 
 
 def optimizer(
@@ -148,7 +148,7 @@ def make_merge(
     return jax.jit(lambda base, trained: tuning.merge(base, trained, dtype), out_shardings=where)
 
 
-def cast(params: Params, dtype: Any) -> Params:
+def cast(params: Any, dtype: Any) -> Any:
     """A copy of the tree in another dtype; the one place where compute precision is chosen."""
     return jax.tree.map(lambda x: x.astype(dtype), params)
 
@@ -195,38 +195,114 @@ def response_logprobs(
     return logprobs.reshape(B, G, R), entropy.reshape(B, G, R)
 
 
-def policy_loss(model: Model, algorithm: Algorithm, *, temperature: float, chunk: int | None, dtype: Any) -> Loss:
-    """The loss of an on-policy algorithm on (Rollout, rewards_BG). Policy and reference run in one program."""
+def critic_values(critic: Model, params: Params, rollout: Rollout) -> jax.Array:
+    """values_BGR, float32: V of the states that the rollout's tokens are drawn from. critic: see models/critic.py."""
+    hidden_BGRD = critic.response_hidden(params, rollout.prompts, rollout.response_BGR)
+    return project(hidden_BGRD, critic.head(params))[..., 0]
 
-    def prepare(batch: tuple[Rollout, jax.Array]) -> tuple[Any, Metrics]:
-        rollout, rewards_BG = batch
-        metrics = {"zero_variance_groups": jnp.mean(zero_variance(rewards_BG))}
-        return (rollout, algorithm.advantages(rollout, rewards_BG)), metrics
+
+def make_targets(
+    model: Model,
+    tuning: Tuning,
+    critic: Model | None,
+    mesh: Mesh,
+    algorithm: Algorithm,
+    *,
+    temperature: float,
+    chunk: int | None,
+    dtype: Any,
+    microbatches: int,
+) -> Callable[..., tuple[tuple[Rollout, Targets], Metrics]]:
+    """targets(params, reference, critic_params, fresh, replayed, coefficients) -> (batch of make_update, metrics).
+
+    fresh, replayed: (Rollout, rewards_BG) each, the latter None where nothing is replayed; the batch has the rows of
+    both. Only for algorithms that are `scored` are policy, reference and critic run, in so many microbatches.
+    """
+
+    def score(params: Any, rollout: Rollout) -> tuple[PolicyOutputs, jax.Array | None]:
+        policy, reference, critic_params = params
+        logprobs_BGR, entropy_BGR = response_logprobs(model, policy, rollout, temperature, chunk)
+        reference_BGR, _ = response_logprobs(model, reference, rollout, temperature, chunk)
+        values_BGR = None if critic is None else critic_values(critic, critic_params, rollout)
+        return PolicyOutputs(logprobs_BGR, entropy_BGR, reference_BGR), values_BGR
+
+    def run(
+        params: Params,
+        reference: Params,
+        critic_params: Params | None,
+        fresh: tuple[Rollout, jax.Array],
+        replayed: tuple[Rollout, jax.Array] | None,
+        coefficients: Coefficients,
+    ) -> tuple[tuple[Rollout, Targets], Metrics]:
+        (rollout, rewards_BG), replayed_B = fresh, None
+        if replayed is not None:
+            rollout, rewards_BG = jax.tree.map(lambda *rows: jnp.concatenate(rows), fresh, replayed)
+            replayed_B = jnp.arange(len(rewards_BG)) >= len(fresh[1])
+        outputs = values_BGR = None
+        if algorithm.scored:
+            cast_params = cast((tuning.read(reference, params), reference, critic_params), dtype)
+            outputs, values_BGR = _by_rows(lambda rows: score(cast_params, rows), rollout, microbatches)
+        targets, metrics = algorithm.targets(
+            Experience(rollout, rewards_BG, replayed_B, outputs, values_BGR), coefficients
+        )
+        return (rollout, targets), metrics
+
+    return jax.jit(run, out_shardings=(sharding.rows(mesh), sharding.replicated(mesh)))
+
+
+def make_take(mesh: Mesh) -> Callable[[Any, Any], Any]:
+    """take(tree, rows) -> those rows of every array, spread over the mesh: a minibatch of a batch."""
+    return jax.jit(
+        lambda tree, rows: jax.tree.map(lambda x: jnp.take(x, rows, axis=0), tree), out_shardings=sharding.rows(mesh)
+    )
+
+
+def policy_loss(model: Model, algorithm: Algorithm, *, temperature: float, chunk: int | None, dtype: Any) -> Loss:
+    """The policy's loss of an on-policy algorithm on (Rollout, Targets), the reference in the same program.
+
+    The reference is not run where the targets have its log-probabilities.
+    """
 
     def apply(
-        params: Params, reference: Params, prepared: Any, coefficients: Mapping[str, jax.Array]
+        params: Params, reference: Params, batch: tuple[Rollout, Targets], coefficients: Coefficients
     ) -> tuple[jax.Array, Metrics]:
-        rollout, targets = prepared
+        rollout, targets = batch
         logprobs_BGR, entropy_BGR = response_logprobs(model, cast(params, dtype), rollout, temperature, chunk)
-        reference_BGR, _ = response_logprobs(model, cast(reference, dtype), rollout, temperature, chunk)
+        reference_BGR = targets.reference_BGR
+        if reference_BGR is None:
+            reference_BGR, _ = response_logprobs(model, cast(reference, dtype), rollout, temperature, chunk)
         outputs = PolicyOutputs(logprobs_BGR, entropy_BGR, jax.lax.stop_gradient(reference_BGR))
         return algorithm.loss(outputs, rollout, targets, coefficients)
 
-    return Loss(prepare, apply)
+    return Loss(lambda batch: (batch[0], algorithm.weigh(batch[1])), apply)
+
+
+def value_loss(critic: Model, algorithm: Algorithm, *, dtype: Any) -> Loss:
+    """The critic's loss of an algorithm that has one, on (Rollout, Targets). Takes no reference."""
+    assert algorithm.value_loss is not None
+    of_values = algorithm.value_loss
+
+    def apply(
+        params: Params, reference: Params, batch: tuple[Rollout, Targets], coefficients: Coefficients
+    ) -> tuple[jax.Array, Metrics]:
+        rollout, targets = batch
+        return of_values(critic_values(critic, cast(params, dtype), rollout), rollout, targets, coefficients)
+
+    return Loss(lambda batch: (batch[0], algorithm.weigh(batch[1])), apply)
 
 
 def packed_loss(model: Model, objective: Objective, *, chunk: int | None, dtype: Any) -> Loss:
     """The loss of an offline objective; batches are Packed. Takes no reference."""
 
     def apply(
-        params: Params, reference: Params, packed: Packed, coefficients: Mapping[str, jax.Array]
+        params: Params, reference: Params, packed: Packed, coefficients: Coefficients
     ) -> tuple[jax.Array, Metrics]:
         params = cast(params, dtype)
         hidden_BTD = model.packed_hidden(params, packed)
         logprobs, _ = token_logprobs(hidden_BTD[:, :-1], model.head(params), packed.tokens_BT[:, 1:], chunk=chunk)
         return objective.loss(jnp.pad(logprobs, ((0, 0), (1, 0))), packed, coefficients)
 
-    return Loss(lambda packed: (objective.weigh(packed), {}), apply)
+    return Loss(objective.weigh, apply)
 
 
 def tuned(loss: Loss, tuning: Tuning) -> Loss:
@@ -249,28 +325,30 @@ def make_update(
         reference: Params,
         batch: Any,
         learning_rate: jax.Array,
-        coefficients: Mapping[str, jax.Array],
+        coefficients: Coefficients,
     ) -> tuple[TrainState, Metrics]:
-        prepared, batch_metrics = loss.prepare(batch)
+        prepared = loss.prepare(batch)
         value_and_grad = jax.value_and_grad(loss.apply, has_aux=True)
 
         def one(part: Any) -> tuple[Any, Any]:
             (value, metrics), grads = value_and_grad(state.params, reference, part, coefficients)
-            return {"loss": value, **metrics}, grads
+            return grads, {"loss": value, **metrics}
 
         if microbatches == 1:
-            metrics, grads = one(prepared)
+            grads, metrics = one(prepared)
         else:
             parts = jax.tree.map(lambda x: _strided(x, microbatches), prepared)
-            zero = jax.tree.map(
-                lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(one, jax.tree.map(lambda x: x[0], parts))
-            )
-            (metrics, grads), _ = jax.lax.scan(
-                lambda total, part: (jax.tree.map(jnp.add, total, one(part)), None), zero, parts
-            )
+            zero = jax.tree.map(jnp.zeros_like, state.params)
+
+            def add(total: Any, part: Any) -> tuple[Any, Metrics]:
+                grads, metrics = one(part)
+                return jax.tree.map(jnp.add, total, grads), metrics
+
+            grads, by_part = jax.lax.scan(add, zero, parts)
+            metrics = {name: REDUCE.get(name.rpartition("/")[2], jnp.sum)(x, axis=0) for name, x in by_part.items()}
         direction, opt_state = optimizer.update(grads, state.opt_state, state.params)  # type: ignore[arg-type]
         params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)
-        metrics = {**metrics, **batch_metrics, "grad_norm": optax.tree.norm(grads)}
+        metrics = {**metrics, "grad_norm": optax.tree.norm(grads)}
         return state.replace(step=state.step + 1, params=params, opt_state=opt_state), metrics  # type: ignore[attr-defined]
 
     where = state_shardings(model, mesh, optimizer)
@@ -280,3 +358,11 @@ def make_update(
 def _strided(x: jax.Array, parts: int) -> jax.Array:
     """[B, ...] -> [parts, B / parts, ...] where row b goes to part b % parts, so that a row stays on its device."""
     return x.reshape(x.shape[0] // parts, parts, *x.shape[1:]).swapaxes(0, 1)
+
+
+def _by_rows(f: Callable[[Any], Any], tree: Any, parts: int) -> Any:
+    """f of a tree of rows, computed one part of the rows after the other."""
+    if parts == 1:
+        return f(tree)
+    found = jax.lax.map(f, jax.tree.map(lambda x: _strided(x, parts), tree))
+    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), found)

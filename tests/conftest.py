@@ -17,6 +17,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import functools
+import importlib
 from typing import Any, Callable
 
 import jax
@@ -24,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rule_jax import sharding
+from rule_jax import plugin, sharding
 from rule_jax.models import decoder
 from rule_jax.models.decoder import Model, Params
 from rule_jax.models.layers import DecoderConfig
@@ -77,3 +78,16 @@ def one_device() -> Any:
     """A mesh of the first device alone, which make_mesh refuses to build: the yardstick of every other mesh."""
     axis_types = (jax.sharding.AxisType.Auto,) * len(sharding.AXES)
     return jax.make_mesh((1, 1, 1), sharding.AXES, axis_types=axis_types, devices=jax.devices()[:1])
+
+
+def _algorithm(name: str, **changes: Any) -> Any:
+    options = importlib.import_module(f"configs.{name}").get_config().algorithm
+    options.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
+    options = options.to_dict()
+    return plugin.load("algorithms", options.pop("name")).make(**options)
+
+
+@pytest.fixture(scope="session")
+def algorithm() -> Callable[..., Any]:
+    """algorithm("grpo", kl__coef=0.1) is the algorithm as its recipe in configs/ makes it, but with kl.coef 0.1."""
+    return _algorithm

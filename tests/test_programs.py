@@ -9,23 +9,13 @@ import optax
 import pytest
 
 from rule_jax import programs, sharding
-from rule_jax.algorithms import grpo
 from rule_jax.errors import UserError
+from rule_jax.models.tuning import full
 from rule_jax.objectives import sft
 from rule_jax.types import Packed, Prompts, Rollout
 
 B, P, G, R = 8, 5, 4, 4
 TEMPERATURE = 0.7
-GRPO = {
-    "clip_low": 0.2,
-    "clip_high": 0.3,
-    "dual_clip": 3.0,
-    "kl_coef": 0.1,
-    "kl_estimator": "k3",
-    "advantage_scale": "group",
-    "ddof": 1,
-    "aggregate": "token_mean",
-}
 ADAM = {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0, "moments_dtype": "float32"}
 
 
@@ -80,27 +70,30 @@ def reference(tiny):
 
 
 @pytest.fixture(scope="session")
-def grpo_step(tiny, meshes, reference):
+def grpo_step(tiny, meshes, reference, algorithm):
     """grpo_step(batch, mesh, microbatches, rate, params, **coefficients) -> (params - rate * gradient, metrics)."""
     model, start = tiny(layers=1)
-    algorithm = grpo.make(**GRPO)
-    loss = programs.policy_loss(model, algorithm, temperature=TEMPERATURE, chunk=3, dtype=jnp.float32)
+    grpo = algorithm("grpo", kl__coef=0.1)
+    options = {"temperature": TEMPERATURE, "chunk": 3, "dtype": jnp.float32}
+    loss = programs.policy_loss(model, grpo, **options)
     plain = optax.identity()
 
     @functools.cache
-    def update_of(mesh, microbatches):
-        return programs.make_update(model, meshes(mesh), plain, loss, microbatches=microbatches)
+    def programs_of(mesh, microbatches):
+        return (
+            programs.make_targets(model, full(model), None, meshes(mesh), grpo, **options, microbatches=microbatches),
+            programs.make_update(model, meshes(mesh), plain, loss, microbatches=microbatches),
+        )
 
     def run(batch, mesh="one", microbatches=1, rate=1.0, params=start, **coefficients):
-        where = meshes(mesh)
+        where, (targets, update) = meshes(mesh), programs_of(mesh, microbatches)
         shardings = programs.param_shardings(model, where)
         placed, fixed = jax.device_put((params, reference), (shardings, shardings))
         state = programs.init_state(model, where, plain, placed, jax.random.key(0))
-        coefficients = {k: jnp.float32(v) for k, v in {**algorithm.coefficients, **coefficients}.items()}
-        state, metrics = update_of(mesh, microbatches)(
-            state, fixed, sharding.put_rows(batch, where), jnp.float32(rate), coefficients
-        )
-        return host(state.params), host(metrics)
+        coefficients = {k: jnp.float32(v) for k, v in {**grpo.coefficients, **coefficients}.items()}
+        prepared, of_batch = targets(placed, fixed, None, sharding.put_rows(batch, where), None, coefficients)
+        state, metrics = update(state, fixed, prepared, jnp.float32(rate), coefficients)
+        return host(state.params), host({**metrics, **of_batch})
 
     return run
 
@@ -322,38 +315,3 @@ def test_rollout_params_are_cast_leaf_by_leaf(tiny, one_device):
     half = programs.make_rollout_params(model, one_device, jnp.bfloat16)(params)
     jax.tree.map(lambda h, p: np.testing.assert_array_equal(h, p.astype(jnp.bfloat16)), half, params)
     assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
-
-
-@pytest.fixture(scope="module")
-def toy(tiny, one_device):
-    """Two branches told apart by the prompt's first token: 1 wants an answer that begins with 5, 2 one with 6."""
-    model, params = tiny(layers=1, vocab_size=12)
-    adam = programs.optimizer(**ADAM)
-    algorithm = grpo.make(**{**GRPO, "kl_coef": 0.0})
-    loss = programs.policy_loss(model, algorithm, temperature=1.0, chunk=None, dtype=jnp.float32)
-    update = programs.make_update(model, one_device, adam, loss, microbatches=1)
-    generate = programs.make_generate(model, one_device, samples=8, max_new_tokens=2, eos_ids=(0,))
-    tokens = np.array([[1, 7], [2, 7], [1, 8], [2, 8], [1, 9], [2, 9], [1, 10], [2, 10]], np.int32)
-    prompts = Prompts(tokens, np.full(8, 2, np.int32))
-    wanted = np.where(tokens[:, :1] == 1, 5, 6)
-
-    def learn(seed, steps):
-        state = programs.init_state(model, one_device, adam, params, jax.random.key(seed))
-        rewards, rows = [], np.arange(8, dtype=np.int32)
-        coefficients = {k: jnp.float32(v) for k, v in algorithm.coefficients.items()}
-        for step in range(steps):
-            rollout = generate(state.params, prompts, jax.random.key(seed), jnp.int32(step), rows, jnp.float32(1.0))
-            rewards_BG = (np.asarray(rollout.response_BGR)[..., 0] == wanted).astype(np.float32)
-            rewards.append(rewards_BG.mean())
-            state, metrics = update(state, params, (rollout, jnp.asarray(rewards_BG)), jnp.float32(2e-2), coefficients)
-            assert metrics["sampler_gap"] < 1e-4
-        return np.array(rewards)
-
-    return learn
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_grpo_learns_two_branches(toy, seed):
-    rewards = toy(seed, 60)
-    assert rewards[0] < 0.4
-    assert rewards[-10:].mean() >= 0.98

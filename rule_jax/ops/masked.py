@@ -29,3 +29,13 @@ def masked_whiten(x: jax.Array, mask: jax.Array, *, eps: float = 1e-8) -> jax.Ar
     """(x - mean) / sqrt(variance + eps) over the valid entries (ddof 0), 0 elsewhere."""
     scale = jax.lax.rsqrt(masked_variance(x, mask) + eps)
     return jnp.where(mask, x - masked_mean(x, mask), 0) * scale
+
+
+def explained_variance(predicted: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
+    """1 - Var(target - predicted) / Var(target) over the valid entries: 1 is perfect, 0 no better than a constant.
+
+    0 where the target does not vary.
+    """
+    spread = masked_variance(target, mask)
+    rest = masked_variance(jnp.where(mask, target - predicted, 0), mask)
+    return jnp.where(spread > 0, 1 - rest / jnp.where(spread > 0, spread, 1), 0.0)

@@ -9,9 +9,11 @@ LOG_RATIO_LIMIT = 20.0
 
 
 class Surrogate(NamedTuple):
-    """loss: per token, to be minimised. clipped_low, clipped_high: bool, where a clip took the gradient away."""
+    """loss: per token, to be minimised. ratio: new chance over old. clipped_low, clipped_high: bool, where a clip took
+    the gradient away."""
 
     loss: jax.Array
+    ratio: jax.Array
     clipped_low: jax.Array
     clipped_high: jax.Array
 
@@ -39,6 +41,7 @@ def clipped_surrogate(
     ceiling = jnp.where(advantages < 0, -dual_clip * advantages, jnp.inf)
     return Surrogate(
         loss=jnp.minimum(loss, ceiling),
+        ratio=ratio,
         clipped_low=(ratio < 1 - clip_low) & (advantages < 0),
         clipped_high=((ratio > 1 + clip_high) & (advantages > 0)) | (loss > ceiling),
     )

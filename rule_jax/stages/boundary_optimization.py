@@ -1,7 +1,8 @@
 """Stage 2, Refusal Boundary Optimization (ReBO): on-policy RL on both sides of the boundary gives pi_rule.
 
 Source: https://arxiv.org/abs/2506.07171 section 3.2. Each step samples a group of answers to each prompt, scores them
-on the host with a verifiable reward, and updates once, with the KL to pi_rej, the result of stage 1.
+on the host with a verifiable reward, and updates policy and critic as the algorithm says (_updates.py). The reference
+of the KL is pi_rej, the result of stage 1. Hard groups of early steps may be replayed later (_replay.py).
 """
 
 from collections.abc import Sequence
@@ -15,8 +16,10 @@ from rule_jax.checkpoint import Checkpoints
 from rule_jax.errors import UserError
 from rule_jax.models import lora
 from rule_jax.stages import Run, Subject, check_divides, check_positive, subject
+from rule_jax.stages import _replay as replay
 from rule_jax.stages._scoring import facts, score
-from rule_jax.stages._training import Reporter, start_or_resume
+from rule_jax.stages._training import Reporter
+from rule_jax.stages._updates import Updates
 from rule_jax.stages._weights import as_reference, before
 from rule_jax.text import chat
 from rule_jax.types import PromptRecord, Reward
@@ -39,17 +42,27 @@ def check(run: Run) -> None:
         "checkpoint_every",
         "keep_checkpoints",
     )
+    algorithm, replayed = _algorithm(run), settings.replay.groups
     prompts = settings.forget_prompts + settings.boundary_prompts
-    check_divides(run, f"config.{STAGE}.forget_prompts + boundary_prompts", prompts, settings.microbatches)
-    algorithm = _algorithm(run)
+    parts = settings.microbatches * algorithm.minibatches
+    check_divides(run, f"config.{STAGE}.forget_prompts + boundary_prompts", prompts, parts)
+    if replayed:
+        check_positive(f"{STAGE}.replay", settings.replay, "groups", "capacity", "store_steps")
+        check_divides(run, f"config.{STAGE}.replay.groups", replayed, parts)
+        if settings.replay.capacity < replayed:
+            raise UserError(
+                f"config.{STAGE}.replay.capacity={settings.replay.capacity} is less than replay.groups={replayed}: "
+                "nothing would ever be replayed"
+            )
     if settings.samples < algorithm.min_samples:
         raise UserError(
             f"config.{STAGE}.samples={settings.samples}: {run.config.algorithm.name} compares answers to one prompt "
             f"and needs at least {algorithm.min_samples} of them"
         )
     _reward(run)
-    programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
-    programs.schedule(**settings.schedule, steps=settings.steps)
+    for section in (settings, settings.critic):
+        programs.optimizer(**section.optimizer, moments_dtype=run.config.model.moments_dtype)
+        programs.schedule(**section.schedule, steps=settings.steps)
     trackers.check(**run.config.watch)
     lora.check(**run.config.lora)
 
@@ -62,13 +75,7 @@ def run(run: Run) -> None:
     prompts = PromptSet(run, learner)
 
     # Programs
-    optimizer = programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
-    schedule = programs.schedule(**settings.schedule, steps=settings.steps)
-    loss = programs.policy_loss(
-        learner.model, algorithm, temperature=settings.temperature, chunk=run.logit_chunk, dtype=run.compute_dtype
-    )
-    loss = programs.tuned(loss, learner.tuning)
-    update = programs.make_update(learner.tuning, run.mesh, optimizer, loss, microbatches=settings.microbatches)
+    updates = Updates(run, learner, algorithm)
     rollout_params = programs.make_merge(learner.model, learner.tuning, run.mesh, run.compute_dtype, "decode")
     generate = programs.make_generate(
         learner.model,
@@ -85,10 +92,10 @@ def run(run: Run) -> None:
         # State. The reference is what the stage begins from (pi_rej, or the base model in a
         # cold start), whatever the policy has become since.
         base = before(run, learner, STAGE)
-        state = start_or_resume(run, learner, optimizer, checkpoints, base)
+        training = updates.start(checkpoints, base, replay.empty(settings, prompts.length))
         reference = as_reference(run, learner, base)
         del base
-        done = int(state.step)
+        done = int(training.policy.step) // updates.per_rollout
 
         # Steps
         with telemetry.Progress(STAGE, settings.steps, done) as bar:
@@ -97,30 +104,23 @@ def run(run: Run) -> None:
             for step in range(done, settings.steps):
                 clock = telemetry.Stopwatch()
                 records, batch = prompts.batch(step)
-                key = jax.random.fold_in(state.key, SAMPLING)
+                key = jax.random.fold_in(training.policy.key, SAMPLING)
                 rows_B = sharding.put_rows(np.arange(len(records), dtype=np.int32), run.mesh)
-                rollout = generate(
-                    rollout_params(reference, state.params),
-                    batch,
-                    key,
-                    np.int32(step),
-                    rows_B,
-                    np.float32(settings.temperature),
-                )
+                params = rollout_params(reference, training.policy.params)
+                rollout = generate(params, batch, key, np.int32(step), rows_B, np.float32(settings.temperature))
                 jax.block_until_ready(rollout)
                 clock.lap("rollout")
                 scored = score(rollout, records, learner.tokenizer, reward)
                 seen = facts(scored)
                 clock.lap("reward")
-                rate = schedule(step)
-                rewards = sharding.put_rows(scored.rewards_BG, run.mesh)
-                state, metrics = update(state, reference, (rollout, rewards), rate, algorithm.coefficients)
+                fresh = rollout, sharding.put_rows(scored.rewards_BG, run.mesh)
+                training, metrics, _ = updates.apply(training, reference, fresh, step)
                 jax.block_until_ready(metrics)
                 clock.lap("update")
-                reporter.push(step + 1, {**seen, **clock.facts(seen["tokens"]), **metrics, "lr": rate})
+                reporter.push(step + 1, {**seen, **clock.facts(seen["tokens"]), **metrics})
                 if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
                     reporter.flush()  # a step that diverged must not be saved
-                    checkpoints.save(step + 1, state)
+                    checkpoints.save(step + 1, training.policy, training.beside())
 
 
 class PromptSet:

@@ -1,202 +1,241 @@
-"""What every file of the algorithms room promises, and what GRPO promises beside it."""
+"""What every file of the algorithms room promises: each is made with the options of its recipe, configs/<name>.py."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rule_jax import plugin
-from rule_jax.algorithms import PolicyOutputs
+from rule_jax import plugin, programs
+from rule_jax.algorithms import Experience, PolicyOutputs
 from rule_jax.errors import UserError
 from rule_jax.types import Prompts, Rollout
 
-# The options that a file is made with here; a new file of the room adds its line.
-OPTIONS = {
-    "grpo": {
-        "clip_low": 0.2,
-        "clip_high": 0.3,
-        "dual_clip": 3.0,
-        "kl_coef": 0.1,
-        "kl_estimator": "k3",
-        "advantage_scale": "group",
-        "ddof": 1,
-        "aggregate": "token_mean",
-    },
-}
 NAMES = plugin.names("algorithms")
-LENGTHS = np.array([[1, 3, 4, 2], [4, 4, 1, 2]], np.int32)
-REWARDS = jnp.array([[0.0, 1.0, 0.5, 0.0], [1.0, 0.5, 0.5, 0.0]])
-
-
-def make(name, **changes):
-    assert name in OPTIONS, f"{name}: the contract needs a line in OPTIONS"
-    return plugin.load("algorithms", name).make(**{**OPTIONS[name], **changes})
+LENGTHS = np.array([[1, 3, 4, 2], [4, 4, 1, 2], [2, 2, 2, 2]], np.int32)
+BEYOND = np.arange(4) >= LENGTHS[..., None]
+REWARDS = jnp.array([[0.0, 1.0, 0.5, 0.0], [1.0, 0.5, 0.5, 0.0], [0.5, 0.5, 0.5, 0.5]])
+# Every branch of the loss at once: all coefficients are there, and reach it.
+EVERYTHING = {"surrogate__entropy_coef": 0.01, "kl__coef": 0.1}
 
 
 def draw(lengths=LENGTHS, size=4, seed=0):
-    B, G = lengths.shape
+    """(Experience, PolicyOutputs a little later): random numbers, as after one update."""
     rng = np.random.default_rng(seed)
+    B, G = lengths.shape
     shape = (B, G, size)
     outputs = PolicyOutputs(*(jnp.asarray(-rng.exponential(size=shape), jnp.float32) for _ in range(3)))
     prompts = Prompts(np.ones((B, 2), np.int32), np.full(B, 2, np.int32))
-    tokens = rng.integers(9, size=shape).astype(np.int32)
-    return outputs, Rollout(prompts, tokens, lengths, lengths < size, np.asarray(outputs.logprobs_BGR))
+    sampled = outputs.logprobs_BGR + jnp.asarray(0.05 * rng.normal(size=shape), jnp.float32)
+    rollout = Rollout(prompts, rng.integers(9, size=shape).astype(np.int32), lengths, lengths < size, sampled)
+    rewards = jnp.resize(REWARDS, (B, G))
+    values = jnp.asarray(rng.normal(size=shape), jnp.float32)
+    later = outputs._replace(logprobs_BGR=outputs.logprobs_BGR + jnp.asarray(0.3 * rng.normal(size=shape), jnp.float32))
+    return Experience(rollout, rewards, None, outputs, values), later
 
 
-def part_of(tree, rows):
-    return jax.tree.map(lambda x: x[rows], tree)
+def targets_of(algorithm, experience):
+    """What the algorithm makes of an experience as programs.make_targets hands it over."""
+    if not algorithm.scored:
+        experience = experience._replace(outputs=None, values_BGR=None)
+    return algorithm.targets(experience, algorithm.coefficients)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_loss_is_finite_and_blind_beyond_the_lengths(name):
-    algorithm = make(name)
-    outputs, rollout = draw()
-    beyond = np.arange(4) >= LENGTHS[..., None]
-    spoiled = PolicyOutputs(*(jnp.where(beyond, jnp.nan, x) for x in outputs))
-    targets = algorithm.advantages(rollout, REWARDS)
-    run = jax.value_and_grad(lambda o: algorithm.loss(o, rollout, targets, algorithm.coefficients), has_aux=True)
-    (clean, clean_metrics), clean_gradient = run(outputs)
-    (loss, metrics), gradient = run(spoiled)
-    assert loss.shape == ()
-    assert np.isfinite(loss)
-    assert all(np.shape(value) == () and np.isfinite(value) for value in metrics.values()), metrics
-    np.testing.assert_array_equal(loss, clean)
-    assert {k: float(v) for k, v in metrics.items()} == {k: float(v) for k, v in clean_metrics.items()}
-    assert (np.asarray(gradient.logprobs_BGR)[beyond] == 0).all()
-    assert (np.asarray(gradient.logprobs_BGR)[~beyond] != 0).any()
-    np.testing.assert_array_equal(gradient.logprobs_BGR, clean_gradient.logprobs_BGR)
+def stored_old(algorithm):
+    """Whether the old policy is not the policy itself."""
+    return algorithm.epochs * algorithm.minibatches > 1
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_microbatches_add_up(name):
-    algorithm = make(name)
-    outputs, rollout = draw()
-    targets = algorithm.advantages(rollout, REWARDS)
-
-    def loss(outputs, rollout, targets):
-        return algorithm.loss(outputs, rollout, targets, algorithm.coefficients)
-
-    whole = loss(outputs, rollout, targets)
-    parts = [loss(*part_of((outputs, rollout, targets), slice(row, row + 1))) for row in range(2)]
-    summed = jax.tree.map(jnp.add, *parts)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), summed, whole)
+def losses(algorithm, experience, later, values=None, targets=None):
+    """(policy's loss, its metrics, critic's loss, its metrics) after weighing; the critic's are 0 without one."""
+    if targets is None:
+        targets = targets_of(algorithm, experience)[0]
+    targets = algorithm.weigh(targets)
+    found = algorithm.loss(later, experience.rollout, targets, algorithm.coefficients)
+    if algorithm.value_loss is None:
+        return *found, jnp.zeros(()), {}
+    values = experience.values_BGR * 1.1 if values is None else values
+    return *found, *algorithm.value_loss(values, experience.rollout, targets, algorithm.coefficients)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_targets_have_the_shape_of_tokens_and_shares_of_one(name):
-    targets = make(name).advantages(draw()[1], REWARDS)
-    assert targets.advantages_BGR.shape == targets.weight_BGR.shape == (2, 4, 4)
-    assert (np.asarray(targets.weight_BGR)[np.arange(4) >= LENGTHS[..., None]] == 0).all()
+def test_nothing_beyond_the_lengths_matters(name, algorithm):
+    made = algorithm(name, **EVERYTHING)
+    experience, later = draw()
+
+    def spoil(tree, with_what):
+        return jax.tree.map(lambda x: jnp.where(BEYOND, with_what, x) if x.shape == BEYOND.shape else x, tree)
+
+    def run(later, values, experience):
+        policy, metrics, critic, critic_metrics = losses(made, experience, later, values)
+        return policy + critic, {**metrics, **critic_metrics}
+
+    step = jax.value_and_grad(run, argnums=(0, 1), has_aux=True)
+    wanted = step(later, experience.values_BGR, experience)
+    assert np.isfinite(wanted[0][0])
+    assert all(np.shape(value) == () and np.isfinite(value) for value in wanted[0][1].values()), wanted[0][1]
+    gradient = np.asarray(wanted[1][0].logprobs_BGR)
+    assert (gradient[BEYOND] == 0).all()
+    assert (gradient[~BEYOND] != 0).any()
+    for junk in (jnp.nan, 7.0):
+        tokens = experience.rollout.response_BGR
+        spoiled = spoil(experience._replace(rollout=experience.rollout._replace(response_BGR=None)), junk)
+        spoiled = spoiled._replace(rollout=spoiled.rollout._replace(response_BGR=tokens))
+        found = step(spoil(later, junk), spoil(experience.values_BGR, junk), spoiled)
+        jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("aggregate", ["token_mean", "sequence_mean", "constant"])
+def test_microbatches_add_up(name, aggregate, algorithm):
+    made = algorithm(name, surrogate__aggregate=aggregate, **EVERYTHING)
+    experience, later = draw()
+    targets = made.weigh(targets_of(made, experience)[0])
+
+    def of(rows):
+        part, outputs, shares = jax.tree.map(lambda x: x[rows], (experience, later, targets))
+        policy, metrics = made.loss(outputs, part.rollout, shares, made.coefficients)
+        if made.value_loss is None:
+            return {"loss": policy, **metrics}
+        critic, critic_metrics = made.value_loss(part.values_BGR * 2, part.rollout, shares, made.coefficients)
+        return {"loss": policy, **metrics, "value/loss": critic, **{f"value/{k}": v for k, v in critic_metrics.items()}}
+
+    whole = of(slice(None))
+    parts = [of(slice(row, row + 1)) for row in range(3)]
+    for key, value in whole.items():
+        reduce = programs.REDUCE.get(key.rpartition("/")[2], jnp.sum)
+        np.testing.assert_allclose(reduce(jnp.stack([p[key] for p in parts])), value, rtol=1e-5, atol=1e-6, err_msg=key)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_targets_have_the_shape_of_tokens_and_shares_of_one(name, algorithm):
+    made = algorithm(name)
+    targets = made.weigh(targets_of(made, draw()[0])[0])
+    for array in (targets.advantages_BGR, targets.weight_BGR, targets.share_BGR):
+        assert array.shape == BEYOND.shape
+        assert (np.asarray(array)[BEYOND] == 0).all()
     np.testing.assert_allclose(targets.weight_BGR.sum(), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(targets.share_BGR[~BEYOND], 1 / LENGTHS.sum(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_coefficient_reaches_the_loss(name):
-    algorithm = make(name)
-    assert algorithm.coefficients
-    assert set(algorithm.coefficients) <= set(OPTIONS[name])
-    for key, value in algorithm.coefficients.items():
-        assert value == OPTIONS[name][key], key
-
-    outputs, rollout = draw()
+def test_every_coefficient_reaches_a_program(name, algorithm):
+    made = algorithm(name, **EVERYTHING)
+    assert {"clip_low", "clip_high", "dual_clip", "kl_coef", "entropy_coef"} <= set(made.coefficients)
+    experience, later = draw()
 
     def traced(coefficients):
-        return algorithm.loss(outputs, rollout, algorithm.advantages(rollout, REWARDS), coefficients)[0]
+        policy, _, critic, _ = losses(made._replace(coefficients=coefficients), experience, later)
+        return policy + critic
 
-    # Read off the program: on-policy the ratio is 1, and no number would show a clip that is baked in.
-    jaxpr = jax.make_jaxpr(traced)({k: jnp.float32(v) for k, v in algorithm.coefficients.items()})
+    # Read off the program: a number that is baked in would not show in any one value.
+    jaxpr = jax.make_jaxpr(traced)({k: jnp.float32(v) for k, v in made.coefficients.items()})
     used = {id(v) for equation in jaxpr.eqns for v in equation.invars}
-    unused = [k for k, v in zip(sorted(algorithm.coefficients), jaxpr.jaxpr.invars) if id(v) not in used]
+    unused = [k for k, v in zip(sorted(made.coefficients), jaxpr.jaxpr.invars) if id(v) not in used]
     assert not unused
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_smallest_group_works_and_is_at_least_one(name):
-    algorithm = make(name)
-    assert algorithm.min_samples >= 1
-    lengths = np.full((2, algorithm.min_samples), 2, np.int32)
-    rewards = jnp.arange(2.0 * algorithm.min_samples).reshape(lengths.shape)
-    targets = algorithm.advantages(draw(lengths)[1], rewards)
+def test_the_smallest_group_works_and_is_at_least_one(name, algorithm):
+    made = algorithm(name)
+    assert made.min_samples >= 1
+    lengths = np.full((2, made.min_samples), 2, np.int32)
+    targets, _ = targets_of(made, draw(lengths)[0])
     assert np.isfinite(targets.advantages_BGR).all()
 
 
-def test_grpo_loss_by_hand():
-    algorithm = make("grpo")
-    outputs, rollout = draw()
-    loss, metrics = algorithm.loss(outputs, rollout, algorithm.advantages(rollout, REWARDS), algorithm.coefficients)
-    logp, entropy, reference = (np.asarray(x, np.float64) for x in outputs)
-    rewards = np.asarray(REWARDS, np.float64)
-    scaled = (rewards - rewards.mean(1, keepdims=True)) / (rewards.std(1, ddof=1, keepdims=True) + 1e-6)
-    gain = kl = spread = 0.0
-    for b in range(2):
-        for g in range(4):
-            for r in range(LENGTHS[b, g]):
-                gap = reference[b, g, r] - logp[b, g, r]
-                gain += scaled[b, g] / LENGTHS.sum()
-                kl += (np.exp(gap) - 1 - gap) / LENGTHS.sum()
-                spread += entropy[b, g, r] / LENGTHS.sum()
-    np.testing.assert_allclose(loss, -gain + 0.1 * kl, rtol=1e-5)
-    np.testing.assert_allclose(metrics["kl"], kl, rtol=1e-5)
-    np.testing.assert_allclose(metrics["entropy"], spread, rtol=1e-5)
-    assert metrics["sampler_gap"] == metrics["clip_fraction/low"] == metrics["clip_fraction/high"] == 0
+@pytest.mark.parametrize("name", NAMES)
+def test_what_everyone_watches_is_reported(name, algorithm):
+    made = algorithm(name)
+    experience, later = draw()
+    metrics = targets_of(made, experience)[1] | losses(made, experience, later)[1]
+    watched = "kl entropy clip_fraction/low clip_fraction/high ratio/min ratio/max sampler_gap zero_variance_groups"
+    assert set(watched.split()) <= set(metrics)
+    assert metrics["zero_variance_groups"] == pytest.approx(1 / 3)
+    gap, ratio = (np.asarray(x)[~BEYOND] for x in (
+        later.reference_BGR - later.logprobs_BGR,
+        jnp.exp(later.logprobs_BGR - experience.outputs.logprobs_BGR) if stored_old(made) else jnp.ones(BEYOND.shape),
+    ))  # fmt: skip
+    assert metrics["kl"] == pytest.approx((np.exp(gap) - 1 - gap).mean(), rel=1e-4)
+    assert metrics["ratio/min"] == pytest.approx(ratio.min(), rel=1e-4)
+    assert metrics["ratio/max"] == pytest.approx(ratio.max(), rel=1e-4)
+    before = experience.outputs if stored_old(made) else later
+    off = np.abs(before.logprobs_BGR - experience.rollout.logprobs_BGR)[~BEYOND].mean()
+    assert metrics["sampler_gap"] == pytest.approx(off, rel=1e-4)
 
 
-def test_grpo_gradient_is_advantage_times_share():
-    algorithm = make("grpo", kl_coef=0.0)
-    outputs, rollout = draw()
-    targets = algorithm.advantages(rollout, REWARDS)
-    gradient = jax.grad(lambda o: algorithm.loss(o, rollout, targets, algorithm.coefficients)[0])(outputs)
-    np.testing.assert_allclose(gradient.logprobs_BGR, -targets.advantages_BGR * targets.weight_BGR, rtol=1e-6)
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_that_are_left_out_have_no_gradient_and_no_share(name, algorithm):
+    experience, later = draw()
+
+    def gradient(**options):
+        made = algorithm(name, **EVERYTHING, **options)
+        total, found = jax.value_and_grad(lambda o: losses(made, experience, o)[0])(later)
+        return float(total), np.abs(np.asarray(found.logprobs_BGR)) + np.abs(np.asarray(found.entropy_BGR))
+
+    _, everything = gradient()
+    _, no_equals = gradient(answers__drop_zero_variance=True)
+    _, no_cut = gradient(answers__mask_truncated=True)
+    cut = ~experience.rollout.finished_BG
+    assert cut.any()
+    assert (everything[~BEYOND] != 0).all()
+    assert (no_equals[2] == 0).all()
+    assert (no_equals[:2][~BEYOND[:2]] != 0).all()
+    assert (no_cut[cut] == 0).all()
+    assert (no_cut[~cut & (LENGTHS > 1)].sum(-1) != 0).all()
+    # When nothing is left the loss is 0, not 0 / 0.
+    equal = experience._replace(rewards_BG=jnp.full(LENGTHS.shape, 0.5))
+    for aggregate in ("token_mean", "sequence_mean", "constant"):
+        made = algorithm(name, answers__drop_zero_variance=True, surrogate__aggregate=aggregate, **EVERYTHING)
+        assert losses(made, equal, later)[0] == 0
+        assert losses(made, equal, later)[2] == 0
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_replayed_group_is_weighed_against_its_own_sampler(name, algorithm):
+    """The ratio of a replayed group is to rollout.logprobs, whatever the policy said of it before the update."""
+    made = algorithm(name, kl__placement="none", surrogate__entropy_coef=0.0)
+    experience, later = draw()
+    experience = experience._replace(replayed_B=jnp.array([False, True, False]))
+    targets, metrics = targets_of(made, experience)
+    flat = targets._replace(advantages_BGR=jnp.where(BEYOND, 0.0, 1e-3))  # small enough for no clip to matter
+    open_clip = made._replace(coefficients={**made.coefficients, "clip_high": 1e9})
+    found, seen, _, _ = losses(open_clip, experience, later, targets=flat)
+    before = experience.outputs.logprobs_BGR if stored_old(made) else later.logprobs_BGR
+    old = jnp.where(jnp.array([False, True, False])[:, None, None], experience.rollout.logprobs_BGR, before)
+    ratio = np.asarray(jnp.exp(later.logprobs_BGR - old))
+    np.testing.assert_allclose(found, -1e-3 * ratio[~BEYOND].mean(), rtol=1e-4)
+    np.testing.assert_allclose(seen["ratio/max"], ratio[~BEYOND].max(), rtol=1e-5)
+    # What is reported of the policy is of fresh answers.
+    fresh = ~BEYOND & np.array([True, False, True])[:, None, None]
+    np.testing.assert_allclose(seen["entropy"], np.asarray(later.entropy_BGR)[fresh].mean(), rtol=1e-5)
+    np.testing.assert_allclose(metrics["zero_variance_groups"], 1 / 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_k1_in_the_loss_is_refused_with_the_reason_and_is_welcome_in_the_reward(name, algorithm):
+    with pytest.raises(UserError, match="inside the loss its expected on-policy gradient is zero"):
+        algorithm(name, kl__placement="loss", kl__estimator="k1")
+    assert algorithm(name, kl__placement="reward", kl__estimator="k1").scored
+    for estimator in ("k2", "k3"):
+        algorithm(name, kl__placement="loss", kl__estimator=estimator)
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    ("aggregate", "short", "long"),
+    ("change", "message"),
     [
-        ("token_mean", 1 / 5, 1 / 5),
-        ("sequence_mean", 1 / 2, 1 / 8),
-        ("constant", 1 / 12, 1 / 12),
+        ({"kl__placement": "both"}, "algorithm.kl.placement='both': it must be one of none, reward, loss"),
+        ({"kl__estimator": "k4"}, "algorithm.kl.estimator='k4': it must be one of k1, k2, k3"),
+        ({"kl__coef": -1.0}, "algorithm.kl.coef=-1.0: it must be at least 0"),
+        ({"kl__placement": "none", "kl__target": 0.1}, "steers a coefficient that has no effect"),
+        ({"surrogate__ratio": "mean"}, "algorithm.surrogate.ratio='mean': it must be one of token, sequence"),
+        ({"surrogate__aggregate": "mean"}, "algorithm.surrogate.aggregate='mean': it must be one of token_mean, seq"),
+        ({"surrogate__dual_clip": 0.5}, "algorithm.surrogate.dual_clip=0.5: it must be at least 1"),
+        ({"surrogate__clip_low": 1.5}, "algorithm.surrogate.clip_low=1.5: it must be between 0 and 1"),
+        ({"answers__overlong_margin": -1}, "algorithm.answers.overlong_margin=-1: it must be at least 0"),
+        ({"updates__minibatches": 0}, "algorithm.updates.minibatches=0: it must be at least 1"),
     ],
 )
-def test_grpo_shares_by_hand(aggregate, short, long):
-    # One prompt, answers of 1 and 4 tokens, room for 6.
-    rollout = draw(np.array([[1, 4]], np.int32), size=6)[1]
-    weight = make("grpo", aggregate=aggregate).advantages(rollout, jnp.array([[0.0, 1.0]])).weight_BGR
-    np.testing.assert_allclose(weight[0], [[short] + [0] * 5, [long] * 4 + [0] * 2], rtol=1e-6)
-
-
-def test_grpo_refuses_k1_and_says_why():
-    with pytest.raises(UserError, match="kl_estimator=k1: inside the loss its expected on-policy gradient is zero"):
-        make("grpo", kl_estimator="k1")
-
-
-@pytest.mark.parametrize(
-    ("key", "known"),
-    [
-        ("kl_estimator", "k2, k3"),
-        ("advantage_scale", "group, batch, none"),
-        ("aggregate", "token_mean, sequence_mean, constant"),
-    ],
-)
-def test_grpo_refuses_unknown_words(key, known):
-    with pytest.raises(UserError, match=f"algorithm.{key}='mean': it must be one of {known}"):
-        make("grpo", **{key: "mean"})
-
-
-def test_grpo_estimators_and_scales_are_those_of_ops():
-    outputs, rollout = draw()
-
-    def kl(estimator):
-        algorithm = make("grpo", kl_estimator=estimator)
-        return algorithm.loss(outputs, rollout, algorithm.advantages(rollout, REWARDS), algorithm.coefficients)[1]["kl"]
-
-    mask = np.arange(4) < LENGTHS[..., None]
-    gap = np.asarray(outputs.reference_BGR - outputs.logprobs_BGR, np.float64)[mask]
-    np.testing.assert_allclose(kl("k2"), (gap**2 / 2).mean(), rtol=1e-5)
-    np.testing.assert_allclose(kl("k3"), (np.exp(gap) - 1 - gap).mean(), rtol=1e-5)
-    plain = make("grpo", advantage_scale="none").advantages(rollout, REWARDS).advantages_BGR
-    np.testing.assert_allclose(plain[0, :, 0], [-0.375, 0.625, 0.125, -0.375], rtol=1e-6)
-    # Squares about the means: 0.6875 in the first group, 0.5 in the second, eight rewards.
-    batch = make("grpo", advantage_scale="batch", ddof=0).advantages(rollout, REWARDS).advantages_BGR
-    np.testing.assert_allclose(batch[0, 1, 0], 0.625 / np.sqrt(1.1875 / 8), rtol=1e-5)
-    assert make("grpo", ddof=0).min_samples == 1
-    assert make("grpo").min_samples == 2
+def test_options_that_mean_nothing_are_refused(name, change, message, algorithm):
+    with pytest.raises(UserError, match=message):
+        algorithm(name, **change)

@@ -1,0 +1,136 @@
+"""What a rollout does to the policy and, where the algorithm has one, to the critic."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rule_jax import batching, programs, sharding
+from rule_jax.algorithms import Algorithm, Metrics, Targets
+from rule_jax.checkpoint import Checkpoints
+from rule_jax.models import critic as critics
+from rule_jax.models.decoder import Params
+from rule_jax.programs import TrainState
+from rule_jax.stages import Run, Subject
+from rule_jax.stages import _replay as replay
+from rule_jax.stages._replay import Buffer
+from rule_jax.stages._training import start_or_resume
+from rule_jax.types import Rollout
+
+STREAM = 4  # of chance: the order of a batch's rows in its minibatches
+
+
+class Training(NamedTuple):
+    """All that the loop changes. critic: None without one. kl_coef: float32 in value. buffer: None without replay."""
+
+    policy: TrainState
+    critic: TrainState | None
+    kl_coef: float
+    buffer: Buffer | None
+
+    def beside(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the policy."""
+        kept = {"kl_coef": np.asarray(self.kl_coef, np.float32), "critic": self.critic, "buffer": self.buffer}
+        return {name: value for name, value in kept.items() if value is not None}
+
+
+class Updates:
+    """The programs that a rollout passes through: the targets once, then policy and critic, update after update.
+
+    per_rollout: how many updates of the policy that is.
+    """
+
+    def __init__(self, run: Run, learner: Subject, algorithm: Algorithm):
+        settings = run.config.boundary_optimization
+        self.run, self.learner, self.algorithm, self.replay = run, learner, algorithm, settings.replay
+        self.per_rollout = algorithm.epochs * algorithm.minibatches
+        self.critic = critics.make(learner.model, remat=run.config.model.remat) if algorithm.value_loss else None
+        self.optimizer = programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
+        self.rate = programs.schedule(**settings.schedule, steps=settings.steps)
+        shared = {"temperature": settings.temperature, "chunk": run.logit_chunk, "dtype": run.compute_dtype}
+        self.targets = programs.make_targets(
+            learner.model,
+            learner.tuning,
+            self.critic,
+            run.mesh,
+            algorithm,
+            **shared,
+            microbatches=settings.microbatches,
+        )
+        self.take = programs.make_take(run.mesh)
+        policy_loss = programs.tuned(programs.policy_loss(learner.model, algorithm, **shared), learner.tuning)
+        self.update = programs.make_update(
+            learner.tuning, run.mesh, self.optimizer, policy_loss, microbatches=settings.microbatches
+        )
+        if self.critic:
+            self.critic_optimizer = programs.optimizer(
+                **settings.critic.optimizer, moments_dtype=run.config.model.moments_dtype
+            )
+            self.critic_rate = programs.schedule(**settings.critic.schedule, steps=settings.steps)
+            value_loss = programs.value_loss(self.critic, algorithm, dtype=run.compute_dtype)
+            self.update_critic = programs.make_update(
+                self.critic, run.mesh, self.critic_optimizer, value_loss, microbatches=settings.microbatches
+            )
+
+    def start(self, checkpoints: Checkpoints, base: Params, buffer: Buffer | None) -> Training:
+        """The newest checkpoint, else policy and critic from the base (pi_rej), and the given empty buffer.
+
+        The critic is trained whole, in float32, also where an adapter of the policy is all that is trained of that.
+        """
+        run, model, mesh = self.run, self.learner.model, self.run.mesh
+        policy = start_or_resume(run, self.learner, self.optimizer, checkpoints, base)
+        kl_coef = float(np.float32(self.algorithm.coefficients.get("kl_coef", 0.0)))
+        abstract = self.critic and programs.abstract_state(self.critic, mesh, self.critic_optimizer)
+        found = checkpoints.restore_beside(Training(policy, abstract, kl_coef, buffer).beside())
+        if found is not None:
+            return Training(policy, found.get("critic"), float(found["kl_coef"]), found.get("buffer"))
+        critic = None
+        if self.critic:
+            first = programs.cast(critics.from_policy(model, base), jnp.float32)
+            key = jax.random.key(run.config.seed)
+            critic = programs.init_state(self.critic, mesh, self.critic_optimizer, first, key)
+        return Training(policy, critic, kl_coef, buffer)
+
+    def apply(
+        self, training: Training, reference: Params, fresh: tuple[Rollout, jax.Array], step: int
+    ) -> tuple[Training, dict[str, Any], Targets]:
+        """(training after the updates of a step, metrics, the targets of the batch), given a rollout and its rewards.
+
+        Metrics are means over the updates of the step, or the least and the greatest where their names say so.
+        """
+        algorithm, (policy, critic, kl_coef, buffer) = self.algorithm, training
+        coefficients = {**algorithm.coefficients, "kl_coef": kl_coef}
+        replayed = replay.draw(buffer, self.replay, self.run.config.seed, step)
+        replayed = replayed and sharding.put_rows(replayed, self.run.mesh)
+        critic_params = critic.params if critic else None
+        batch, metrics = self.targets(policy.params, reference, critic_params, fresh, replayed, coefficients)
+        updates: list[Metrics] = []
+        for epoch in range(algorithm.epochs):
+            for part in self._parts(batch, step, epoch):
+                policy, of_policy = self.update(policy, reference, part, self.rate(step), coefficients)
+                updates.append(of_policy)
+                if critic:
+                    critic, of_critic = self.update_critic(critic, (), part, self.critic_rate(step), coefficients)
+                    updates[-1] |= {f"value/{name}": value for name, value in of_critic.items()}
+        metrics |= over_updates(updates)
+        metrics |= {"kl_coef": kl_coef, "lr": self.rate(step)}
+        kl_coef = float(np.float32(algorithm.adapt(kl_coef, float(metrics["kl"]))))
+        buffer = replay.store(buffer, self.replay, fresh, step)
+        return Training(policy, critic, kl_coef, buffer), {**metrics, **replay.facts(buffer, step)}, batch[1]
+
+    def _parts(self, batch: Any, step: int, epoch: int) -> Any:
+        parts, count = self.algorithm.minibatches, len(batch[0].length_BG)
+        if parts == 1:
+            return [batch]
+        orders = batching.minibatch_rows(self.run.config.seed, STREAM, step, epoch, parts, count)
+        return (self.take(batch, rows) for rows in orders)
+
+
+def over_updates(updates: list[Metrics]) -> dict[str, np.ndarray]:
+    """The metrics of several updates as one: means, but the least and the greatest of names in /min and /max."""
+    kinds = {"min": np.min, "max": np.max}
+    return {
+        name: kinds.get(name.rpartition("/")[2], np.mean)([np.asarray(update[name]) for update in updates])
+        for name in updates[0]
+    }
