@@ -15,6 +15,7 @@ import pytest
 from absl import flags
 from jax.experimental.compilation_cache import compilation_cache
 from safetensors.numpy import save_file
+from tokenizers import Tokenizer, models
 
 from rule_jax import main, plugin
 
@@ -193,7 +194,7 @@ def write_model(path, **changes):
     save_file({name: np.ones(shape, np.float32) for name, shape in shapes.items()}, path / "model.safetensors")
 
 
-MODELS = {
+SPOILED_MODELS = {
     "no directory": (lambda p: None, ["does not exist", "config.model.path"]),
     "no config.json": (lambda p: p.mkdir(), ["has no config.json"]),
     "no weights": (lambda p: (write_model(p), (p / "model.safetensors").unlink()), ["has no .safetensors file"]),
@@ -206,11 +207,26 @@ MODELS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SPOILED_MODELS)
 def test_a_model_that_cannot_be_used_is_refused(refused, tmp_path, name):
-    spoil, expected = MODELS[name]
+    spoil, expected = SPOILED_MODELS[name]
     spoil(tmp_path / "model")
     assert_says(refused(GRPO, "--config.model.path=model"), "model", *expected)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_without_room_for_the_run(refused, tmp_path):
+    """More checkpoints are asked for than any disk holds."""
+    write_model(tmp_path / "model")
+    words = {word: number for number, word in enumerate(("<s>", "</s>", "who", "wrote", "it"))}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<s>"))
+    tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+    fields = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
+    (tmp_path / "model" / "tokenizer_config.json").write_text(json.dumps(fields))
+    (tmp_path / "model" / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    many = 10**13
+    line = refused(GRPO, "--config.model.path=model", f"--config.rejection_steering.keep_checkpoints={many}")
+    assert_says(line, "GB free, this run needs", f"{many + 4} checkpoints", "keep_checkpoints")
     assert not (tmp_path / "run").exists()
 
 
