@@ -6,6 +6,7 @@ The same command again goes on where the last one stopped. Exit codes: 0 done, 2
 what, where and how), 1 anything else.
 """
 
+import importlib.metadata
 import json
 import os
 import resource
@@ -20,7 +21,7 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from rule_jax import files, plugin, sharding, telemetry
+from rule_jax import files, plugin, processes, sharding, telemetry
 from rule_jax.errors import UserError, nearest
 from rule_jax.stages import Run
 from rule_jax.stages._training import Diverged
@@ -30,14 +31,25 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Where the run writes; default ru
 CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Where compiled programs and the world's model are kept between runs; default ~/.cache/rule_jax."
 )
+COORDINATOR = flags.DEFINE_string(
+    "coordinator_address",
+    "",
+    "Several processes, one run: HOST:PORT of process 0, the same in all; or auto, to ask Slurm, Open MPI, TPU or GKE.",
+)
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", 1, "How many processes make the run.")
+PROCESS_ID = flags.DEFINE_integer("process_id", 0, "Which of them this one is, from 0.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete what an earlier run left in the workdir, and begin anew.")
 
 
 def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise UserError(f"unexpected argument {argv[1]!r}; options are written --name=value")
+    processes.connect(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
     run = describe()
+    same_everywhere(run)
     devices = f"{run.mesh.size} {jax.devices()[0].platform} device(s) in {run.compute_dtype}"
+    if jax.process_count() > 1:
+        devices += f" of {jax.process_count()} processes"
     stages = [(name, plugin.load("stages", name)) for name in run.config.stages]
     if not OVERWRITE.value:
         compare(run)
@@ -45,18 +57,26 @@ def main(argv: Sequence[str]) -> None:
         stage.check(run)
 
     # Nothing was written so far, and what can be known to be wrong is known.
-    claim(run)
+    processes.wait("checked")
+    if processes.first():
+        claim(run)
+    processes.wait("claimed")
     telemetry.start_logging(run.workdir / "logs")
     telemetry.info(f"rule_jax on {devices}; writing to {run.workdir}")
-    waiting = [(name, stage) for name, stage in stages if not (run.workdir / "done" / f"{name}.json").exists()]
+    done = processes.agreed([name for name, _ in stages if (run.workdir / "done" / f"{name}.json").exists()])
+    waiting = [(name, stage) for name, stage in stages if name not in done]
     for name, stage in waiting:
         telemetry.info(f"{name}: begins")
         started = time.monotonic()
         stage.run(run)
-        seconds = record_time(run.workdir, name, time.monotonic() - started)
-        files.write_json(run.workdir / "done" / f"{name}.json", {"seconds": seconds})
-        telemetry.info(f"{name}: done in {seconds:.1f} s")
-    telemetry.info(breakdown(run.workdir) if waiting else f"all stages of {run.workdir} are done; nothing to do")
+        processes.wait(name)
+        if processes.first():
+            seconds = record_time(run.workdir, name, time.monotonic() - started)
+            files.write_json(run.workdir / "done" / f"{name}.json", {"seconds": seconds})
+            telemetry.info(f"{name}: done in {seconds:.1f} s")
+    if processes.first():
+        telemetry.info(breakdown(run.workdir) if waiting else f"all stages of {run.workdir} are done; nothing to do")
+    processes.leave()
 
 
 def describe() -> Run:
@@ -77,6 +97,21 @@ def describe() -> Run:
         cache_dir=cache_dir,
         mesh=sharding.make_mesh(**config.mesh),
     )
+
+
+def same_everywhere(run: Run) -> None:
+    """Raises UserError in a process whose config or libraries are not those of the first."""
+    own = {"config": plain(run.config), "workdir": str(run.workdir)}
+    own["versions"] = {
+        name: importlib.metadata.version(name) for name in ("rule_jax", "jax", "jaxlib", "flax", "optax")
+    }
+    found = differences(processes.agreed(own), own, "")
+    different = "; ".join(f"{key.removeprefix('.')}: {was!r} in the first, {now!r} here" for key, was, now in found)
+    if different:
+        raise UserError(
+            f"process {jax.process_index()} was not started like the first one ({different}). Start the same command "
+            "everywhere, with the same libraries."
+        )
 
 
 def compare(run: Run) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from absl import logging as absl_logging
 from tqdm import tqdm
 
+from rule_jax import processes
 from rule_jax.trackers import Tracker
 
 LOGGER = logging.getLogger("rule_jax")
@@ -23,14 +24,20 @@ def info(message: str) -> None:
 
 
 def start_logging(directory: Path) -> None:
-    """Lines go to the terminal and are appended to `run.log` in the directory. Libraries stay silent below warnings."""
+    """Lines go to the terminal and are appended to `run.log` in the directory. Libraries stay silent below warnings.
+
+    Of the processes of a run only the first speaks.
+    """
+    LOGGER.propagate = False
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    if not processes.first():
+        LOGGER.setLevel(logging.WARNING)
+        return
     directory.mkdir(parents=True, exist_ok=True)
     LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = False
     for handler in (logging.StreamHandler(sys.stderr), logging.FileHandler(directory / "run.log", encoding="utf-8")):
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
         LOGGER.addHandler(handler)
-    absl_logging.set_verbosity(absl_logging.WARNING)
 
 
 class Progress:
@@ -43,7 +50,7 @@ class Progress:
         self.name, self.total, self.done, self.unit = name, total, done, unit
         self.started = self.last_line = time.monotonic()
         self.fresh = 0
-        self.terminal = sys.stderr.isatty()
+        self.terminal = sys.stderr.isatty() and processes.first()
         self.bar = tqdm(
             total=total, initial=done, desc=name, unit=unit, disable=not self.terminal, dynamic_ncols=True, leave=True
         )

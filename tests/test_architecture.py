@@ -14,7 +14,7 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent
 FLOORS = (
     ("types", "errors", "plugin", "files", "journal"),
-    ("ops", "text", "metrics", "telemetry", "trackers", "batching", "llm"),
+    ("ops", "text", "metrics", "processes", "telemetry", "trackers", "batching", "llm"),
     ("models", "sharding"),
     ("sampling", "algorithms", "objectives", "moments"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf"),
@@ -26,6 +26,7 @@ NEIGHBOURS = {  # (importer, imported) on one floor, allowed
     ("files", "errors"),
     ("plugin", "errors"),
     ("journal", "errors"),
+    ("telemetry", "processes"),
     ("telemetry", "trackers"),
     ("benchmarks", "data"),
     ("hf", "programs"),

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from rule_jax import batching, files, hf, programs, sharding, telemetry
+from rule_jax import batching, files, hf, processes, programs, sharding, telemetry
 from rule_jax.data import world
 from rule_jax.models.decoder import Model, Params
 from rule_jax.objectives import sft
@@ -35,7 +35,7 @@ PACKAGE = Path(__file__).parent.parent
 def ensure(run: Run) -> Path:
     """The directory of the world's base model; made now if the cache has none."""
     directory = run.cache_dir / "world" / _key(run.config)
-    if directory.exists():
+    if processes.agreed(directory.exists()):
         telemetry.info(f"world model: using {directory}")
         return directory
     telemetry.info(f"world model: none in the cache for this seed and config; making {directory}")
@@ -49,15 +49,20 @@ def ensure(run: Run) -> Path:
 def build(run: Run, directory: Path, corpus: world.Corpus) -> None:
     """Trains a tokenizer and a model on a corpus, as config.world says, and publishes them as an HF directory."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    own = tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent) if processes.first() else ""
+    staging = Path(processes.agreed(own))
     try:
-        _write_tokenizer(staging, corpus, run.config.world.vocab_size)
-        _write_config(staging, run.config.world)
+        if processes.first():
+            _write_tokenizer(staging, corpus, run.config.world.vocab_size)
+            _write_config(staging, run.config.world)
+        processes.wait("world model begun")
         model, tokenizer = hf.load_model(staging), chat.load_tokenizer(staging)
         params = _train(run, model, _pretraining_rows(run, tokenizer, corpus, hf.eos_ids(staging)))
         hf.save(directory, model, params, like=staging)
+        processes.wait("world model written")
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if processes.first():
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _key(config: Any) -> str:

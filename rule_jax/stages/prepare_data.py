@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from rule_jax import files, hf, plugin, telemetry
+from rule_jax import files, hf, plugin, processes, telemetry
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.stages import TRAINING, Run, Subject, _world_model, load_subject
@@ -33,10 +33,11 @@ def run(run: Run) -> None:
     """Writes data/model.json, rejection.jsonl, forget.jsonl and boundary.jsonl."""
     path = Path(run.config.model.path) if run.config.model.path else _world_model.ensure(run)
     data = _load(run)
-    jsonl.write(run.data_file("rejection"), data.rejection)
-    jsonl.write(run.data_file("forget"), data.forget)
-    jsonl.write(run.data_file("boundary"), data.boundary)
-    files.write_json(run.workdir / "data" / "model.json", {"path": str(path.absolute()), "targets": data.targets})
+    if processes.first():
+        jsonl.write(run.data_file("rejection"), data.rejection)
+        jsonl.write(run.data_file("forget"), data.forget)
+        jsonl.write(run.data_file("boundary"), data.boundary)
+        files.write_json(run.workdir / "data" / "model.json", {"path": str(path.absolute()), "targets": data.targets})
     telemetry.info(
         f"data: {len(data.targets)} targets ({', '.join(data.targets)}), {len(data.rejection)} rejection, "
         f"{len(data.forget)} forget and {len(data.boundary)} boundary records"

@@ -1,0 +1,74 @@
+"""Several processes that make one run: how they meet, what one of them does for all, and how they agree.
+
+JAX is multi-controller: every process runs this program on its own devices, and all must enter the same compiled
+programs in the same order. So whatever a process reads from a disk or a clock, and acts upon, is `agreed`.
+"""
+
+import json
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from rule_jax.errors import UserError
+
+HEARTBEAT_S = 60  # a process that was not heard of for so long is lost, and the others end with a message
+MEETING_S = 300  # the longest wait for the last process to come
+
+
+def connect(coordinator: str, count: int, number: int) -> None:
+    """Joins the processes of a run; call it before anything touches a device.
+
+    coordinator: HOST:PORT of process 0; with it, count processes and this one's number from 0. "auto" asks the
+    environment (Slurm, Open MPI, TPU and GKE metadata). "": this process is alone.
+    Raises UserError when the numbers make no sense, the environment says nothing, or the others cannot be met.
+    """
+    if not coordinator:
+        if count > 1:
+            raise UserError(f"--num_processes={count} needs --coordinator_address=HOST:PORT, that of process 0")
+        return
+    meeting: dict[str, Any] = {}
+    if coordinator != "auto":
+        host, _, port = coordinator.rpartition(":")
+        if not host or not port.isdigit():
+            raise UserError(f"--coordinator_address={coordinator}: expected HOST:PORT or auto")
+        if not 0 <= number < count:
+            raise UserError(f"--process_id={number} must be from 0 to --num_processes={count} less one")
+        meeting = {"coordinator_address": coordinator, "num_processes": count, "process_id": number}
+    try:
+        jax.distributed.initialize(**meeting, initialization_timeout=MEETING_S, heartbeat_timeout_seconds=HEARTBEAT_S)
+    except (RuntimeError, ValueError) as error:
+        words = " ".join(str(error).split())
+        raise UserError(
+            f"the processes of this run could not meet (--coordinator_address={coordinator}): {words[:300]}. Start the "
+            "same command on every host, with process 0 at an address that all can reach and a port that is free."
+        ) from None
+
+
+def first() -> bool:
+    """True in the one process that writes for all."""
+    return jax.process_index() == 0
+
+
+def agreed(value: Any) -> Any:
+    """The first process's `value`, which JSON can hold, in every process. All must call it, in the same order."""
+    if jax.process_count() == 1:
+        return value
+    told = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(told))))
+    padded = np.zeros(size, np.uint8)
+    padded[: min(size, len(told))] = told[:size]
+    return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(padded)).astype(np.uint8).tobytes())
+
+
+def wait(place: str) -> None:
+    """Returns when every process has come to this place, so that one may read what another wrote before it."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(place)
+
+
+def leave() -> None:
+    """Parts from the other processes: they need not wonder where this one is."""
+    if jax.process_count() > 1:
+        jax.distributed.shutdown()
