@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from rule_jax import files, hf, sharding, telemetry, trackers
+from rule_jax import files, hf, processes, sharding, telemetry, trackers
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.models import lora
@@ -54,7 +54,7 @@ class Run:
 
     def log(self, stage: str) -> telemetry.MetricsFile:
         """Where a stage's numbers go; the first process writes for all."""
-        if jax.process_index():
+        if not processes.first():
             return telemetry.MetricsFile(None, stage)
         config = self.config.to_dict()
         also = trackers.start(self.log_file.parent, stage, config, **config["watch"])

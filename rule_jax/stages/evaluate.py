@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rule_jax import batching, files, hf, plugin, programs, sharding, telemetry
+from rule_jax import batching, files, hf, plugin, processes, programs, sharding, telemetry
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
 from rule_jax.stages import TRAINING, Run, Subject, check_divides, subject
@@ -46,7 +46,7 @@ def run(run: Run) -> None:
         params = _params(run, examined, name)
         texts = answers(params, tasks, name)
         judged = {task.name: _judge(task, texts[task.name]) for task in tasks}
-        if jax.process_index() == 0:
+        if processes.first():
             _write_generations(folder / "generations.jsonl", tasks, texts, judged)
             files.write_json(folder / "metrics.json", figures(tasks, judged))
         telemetry.info(f"evaluate: {name}: {_headline(figures(tasks, judged))}")

@@ -13,10 +13,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import jax
 import jinja2
 
-from rule_jax import files, telemetry
+from rule_jax import files, processes, telemetry
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, _plots
 from rule_jax.stages._report_data import collect, read_examples, read_training
@@ -56,7 +55,7 @@ def check(run: Run) -> None:
 
 def run(run: Run) -> None:
     """Writes the report of this run."""
-    if jax.process_index() == 0:
+    if processes.first():
         telemetry.info(f"report: open {write(run.workdir)}")
 
 
