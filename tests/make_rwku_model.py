@@ -2,26 +2,32 @@
 
     python -m tests.make_rwku_model --path=RWKU/Target/1_Stephen_King --out=runs/rwku_base
 
-No model hub is needed: tokenizer and model are trained on the folder's own questions and answers, put the way the
-benchmark and the training put them, and on the default world. The world brings what any chat model has and a folder of
-questions lacks: the language of not knowing, here also in answer to the folder's own questions about people who do not
-exist. Without it no refusal is within reach of rejection steering, which then destroys the model.
+No model hub is needed: tokenizer and model are trained on the folder's own questions and answers, put plainly and the
+way the benchmark puts them, and on the default world. Two things that a real model brings and a folder lacks are added:
+
+* The language of not knowing, here also in answer to the folder's own questions about people who do not exist. Without
+  it no refusal is within reach of rejection steering, which then destroys the model.
+* Answers to the training questions about the target. The folder gives none, so each gets some probe's answer: what
+  matters is that they are questions which the model answers. Else it learns to refuse what it never saw, and goes on
+  answering what it did.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from absl import flags
 
 from configs import grpo
 from rule_jax import sharding, telemetry
+from rule_jax.benchmarks import _rwku_prompts
 from rule_jax.benchmarks import rwku as benchmark
 from rule_jax.data import rwku, world
 from rule_jax.data.world import Corpus
 from rule_jax.stages import Run, _world_model
 from rule_jax.text.replacement import replace_entity
-from rule_jax.types import SftExample
+from rule_jax.types import SftExample, UnlearningData
 
 PATH = flags.DEFINE_string("path", None, "The target's folder.", required=True)
 OUT = flags.DEFINE_string("out", None, "The model directory to make.", required=True)
@@ -39,13 +45,14 @@ def main() -> None:
     config.world.update({"rows": 32, "length": 128, "steps": STEPS.value})
     config.world.schedule.peak = 3e-3
     config.world.mixture = {
-        "probe": 0.24,
-        "boundary": 0.28,
+        "probe": 0.16,
+        "target": 0.2,
+        "boundary": 0.22,
         "unknown": 0.2,
-        "question": 0.12,
-        "cloze": 0.04,
-        "general": 0.06,
-        "echo": 0.06,
+        "question": 0.1,
+        "cloze": 0.03,
+        "general": 0.04,
+        "echo": 0.05,
     }
     out = Path(OUT.value)
     telemetry.start_logging(out.parent / f"{out.name}.logs")
@@ -54,26 +61,40 @@ def main() -> None:
 
 
 def corpus(path: str, seed: int) -> Corpus:
-    """The probes, with and without the benchmark's instruction, the boundary answers, and the default world."""
+    """The probes, the answers to the training questions of both sides, and the default world."""
     settings = grpo.get_config().data.rwku.to_dict()
-    probes = []
+    sets = rwku.evaluation(path).sets
+    probes = [SftExample(r.prompt, r.answers[0]) for records in sets.values() for r in records]
     for task in benchmark.tasks(path, seed=0, data=settings):
         begin = f"{task.prefill} " if task.prefill else ""
         probes += [SftExample(record.prompt, begin + record.answers[0]) for record in task.records]
-    for records in rwku.evaluation(path).sets.values():
-        probes += [SftExample(record.prompt, record.answers[0]) for record in records]
+    known = {r.answers[0] for name, records in sets.items() if name.startswith("forget") for r in records}
+    facts = sorted(known - {rwku.target_name(path)})
     training = rwku.load(path, seed=0, **settings)
+    chosen = np.random.default_rng(seed).integers(len(facts), size=len(training.forget))
+    target = [SftExample(r.prompt, facts[i]) for r, i in zip(training.forget, chosen)]
+    boundary = [SftExample(r.prompt, r.answers[0]) for r in training.boundary]
     invented = world.pretraining_examples(world.generate(seed, people=PEOPLE, countries=COUNTRIES), seed)
+    unknown = list(_unknown(training, invented.dialogues["unknown"]))
     dialogues = {
         **invented.dialogues,
         "probe": tuple(probes),
-        "boundary": tuple(SftExample(r.prompt, r.answers[0]) for r in training.boundary),
-        "unknown": (*invented.dialogues["unknown"], *_unknown(training, invented.dialogues["unknown"])),
+        "target": tuple(_both_ways(target)),
+        "boundary": tuple(_both_ways(boundary)),
+        "unknown": (*invented.dialogues["unknown"], *_both_ways(unknown)),
     }
     return Corpus(documents=(), dialogues=dialogues)
 
 
-def _unknown(training, replies: tuple[SftExample, ...]) -> Iterator[SftExample]:
+def _both_ways(examples: Sequence[SftExample]) -> Iterator[SftExample]:
+    """Each example as it is, and as the benchmark would ask it."""
+    for example in examples:
+        template = _rwku_prompts.CLOZE if "___" in example.prompt else _rwku_prompts.QUESTION
+        yield example
+        yield SftExample(template.format(example.prompt), f"{_rwku_prompts.ANSWER} {example.response}")
+
+
+def _unknown(training: UnlearningData, replies: Sequence[SftExample]) -> Iterator[SftExample]:
     """The folder's forget queries put about people who do not exist, each answered by not knowing that person."""
     for number, record in enumerate(training.forget):
         reply = replies[number * 11 % len(replies)]
