@@ -48,9 +48,9 @@ class Targets(NamedTuple):
     advantages_BGR: per token. weight_BGR: 1 on tokens that take part and 0 elsewhere; after Algorithm.weigh the share
     of each token in the loss. share_BGR: the same for what is reported: after weigh the shares of the fresh tokens sum
     to 1. replayed_B: as in Experience.
-    old_BGR, reference_BGR: log-probabilities before the first update. old_BGR is None where there is but one update: the
-    old policy is the policy itself. reference_BGR is None where no pass has computed it. returns_BGR, values_BGR: the critic's targets and its values before the first
-    update; None without a critic.
+    old_BGR, reference_BGR: log-probabilities before the first update. The former is None where there is but one update,
+    when the old policy is the policy itself; the latter where no pass has computed it. returns_BGR, values_BGR: the
+    critic's targets and its values before the first update; None without a critic.
     """
 
     advantages_BGR: jax.Array
