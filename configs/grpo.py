@@ -146,5 +146,9 @@ def get_config() -> ConfigDict:
     c.watch = {"tensorboard": "auto", "wandb_project": ""}
 
     # Proof. benchmark: "" is the one of the data source.
-    c.evaluate = {"benchmark": "", "batch": 256}
+    c.evaluate = {
+        "benchmark": "",
+        "batch": 256,  # answers that are generated at once
+        "score_tokens": 8192,  # tokens that are scored at once
+    }
     return c

@@ -6,6 +6,8 @@ import numpy as np
 
 from rule_jax.types import Packed, Prompts
 
+OPEN_ROWS = 32
+
 
 def batch_rows(seed: int, stream: int, step: int, size: int, count: int) -> np.ndarray:
     """int64 [size]: the rows of `count` that batch `step` consists of.
@@ -51,31 +53,42 @@ def pack(sequences: Sequence[tuple[Sequence[int], Sequence[float]]], length: int
 
     share_rows: fill rows first-fit in the given order, several segments each; otherwise one row per sequence.
     """
-    rows: list[list[tuple[Sequence[int], Sequence[float]]]] = []
+    cut = [(tokens[:length], weights[:length]) for tokens, weights in sequences]
+    places = fit([len(tokens) for tokens, _ in cut], length, open_rows=OPEN_ROWS if share_rows else 0)
+    return lay(cut, places, (1 + max((row for row, _ in places), default=-1), length))
+
+
+def fit(lengths: Sequence[int], size: int, *, open_rows: int = OPEN_ROWS) -> list[tuple[int, int]]:
+    """(row, start) of each of the lengths, first-fit into rows of `size`, looking only at the newest `open_rows`: older
+    rows are as good as full, and packing stays linear. No length may be above `size`."""
     room: list[int] = []
-    open_rows = 32  # older rows are as good as full: looking only at the newest keeps packing linear
-    for tokens, weights in sequences:
-        need = min(len(tokens), length)
-        start = max(0, len(rows) - open_rows) if share_rows else len(rows)
-        fit = next((r for r in range(start, len(rows)) if room[r] >= need), None)
-        if fit is None:
-            rows.append([])
-            room.append(length)
-            fit = len(rows) - 1
-        rows[fit].append((tokens[:length], weights[:length]))
-        room[fit] -= need
-    shape = (len(rows), length)
+    places = []
+    for length in lengths:
+        newest = range(max(0, len(room) - open_rows), len(room)) if open_rows else range(0)
+        row = next((r for r in newest if room[r] >= length), len(room))
+        if row == len(room):
+            room.append(size)
+        places.append((row, size - room[row]))
+        room[row] -= length
+    return places
+
+
+def lay(
+    sequences: Sequence[tuple[Sequence[int], Sequence[float]]],
+    places: Sequence[tuple[int, int]],
+    shape: tuple[int, int],
+) -> Packed:
+    """(tokens, loss weights) at their (row, start), as rows of a Packed of that shape."""
     packed = Packed(*(np.zeros(shape, d) for d in (np.int32, np.int32, np.int32, np.float32)))
-    for row, members in enumerate(rows):
-        at = 0
-        for segment, (tokens, weights) in enumerate(members, start=1):
-            span = slice(at, at + len(tokens))
-            packed.tokens_BT[row, span] = tokens
-            packed.segment_BT[row, span] = segment
-            packed.position_BT[row, span] = np.arange(len(tokens))
-            packed.weight_BT[row, span] = weights
-            packed.weight_BT[row, at] = 0  # nothing in its segment predicts the first token
-            at += len(tokens)
+    segments = np.zeros(shape[0], np.int32)
+    for (tokens, weights), (row, at) in zip(sequences, places):
+        span = slice(at, at + len(tokens))
+        segments[row] += 1
+        packed.tokens_BT[row, span] = tokens
+        packed.segment_BT[row, span] = segments[row]
+        packed.position_BT[row, span] = np.arange(len(tokens))
+        packed.weight_BT[row, span] = weights
+        packed.weight_BT[row, at] = 0  # nothing in its segment predicts the first token
     return packed
 
 

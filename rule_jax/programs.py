@@ -19,6 +19,7 @@ from rule_jax.models.decoder import Model, Params
 from rule_jax.models.tuning import Tuning
 from rule_jax.objectives import Objective
 from rule_jax.ops.logprobs import project, token_logprobs
+from rule_jax.ops.token_statistics import TokenStatistics, token_statistics
 from rule_jax.types import Packed, Prompts, Rollout
 
 Declared = Model | Tuning  # parameters with a start and logical axes: a model's own, or what of it is trained
@@ -175,6 +176,16 @@ def make_generate(
             max_new_tokens=max_new_tokens,
             eos_ids=eos_ids,
         )
+
+    return jax.jit(run, out_shardings=sharding.rows(mesh))
+
+
+def make_score(model: Model, mesh: Mesh, *, chunk: int | None) -> Callable[..., TokenStatistics]:
+    """score(params, packed, asked_BTA) -> TokenStatistics of the token after each of the packed ones, rows spread over
+    the mesh. asked_BTA: the tokens whose log-probability is wanted at each place."""
+
+    def run(params: Params, packed: Packed, asked_BTA: jax.Array) -> TokenStatistics:
+        return token_statistics(model.packed_hidden(params, packed), model.head(params), asked_BTA, chunk=chunk)
 
     return jax.jit(run, out_shardings=sharding.rows(mesh))
 

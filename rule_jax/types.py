@@ -9,6 +9,7 @@ Dimension key. An array's name ends in its axes; every module uses these letters
     T  tokens of a whole sequence         C  channels of one head
     N  tokens in any flat arrangement     S  key/value slots that are attended to
     D  model width                        F  width of the MLP
+    A  alternatives: tokens asked for at one place, wrong answers to one question
 
 A validity mask is always built from lengths, never from token ids: a sampled pad is a token like any other.
 """
@@ -143,3 +144,49 @@ class Task:
     samples: int = 1
     max_new_tokens: int = 24
     stop: str = ""
+
+
+class TokenScores(NamedTuple):
+    """What a model makes of the N tokens of a continuation, NumPy arrays [N].
+
+    logprob_N: their log-probability in nats. mean_N, deviation_N: mean and standard deviation of the log-probability of
+    a token that the model draws there itself. right_N: bool, the token is the likeliest one.
+    """
+
+    logprob_N: Array
+    mean_N: Array
+    deviation_N: Array
+    right_N: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Continuations:
+    """A prompt and texts that may follow it, to be scored and not generated. Texts carry the blank they begin with.
+
+    correct: the places of the texts that are right answers; () where that is no question.
+    """
+
+    prompt: str
+    texts: tuple[str, ...]
+    correct: tuple[int, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringTask:
+    """A set of queries that yields figures by log-probability: the counterpart of Task where nothing is generated.
+
+    name: unique within a benchmark, scoring tasks and tasks together.
+    judge(query, scores of its texts) -> {metric name: value}; NaN for what cannot be computed. A metric's figure is the
+        mean over the queries, or null with a reason when one of them is NaN.
+    render: "chat" puts the texts into the assistant's turn, begun with `prefill`; "raw" continues plain text, and with
+        an empty prompt the text is scored from its second token on, or from the first where the tokenizer writes a BOS.
+    ended: the end of the turn is scored as a last token.
+    """
+
+    name: str
+    queries: tuple[Continuations, ...]
+    judge: Callable[[Continuations, Sequence[TokenScores]], Mapping[str, float]]
+    render: Literal["chat", "raw"] = "raw"
+    prefill: str = ""
+    ended: bool = False

@@ -1,7 +1,7 @@
 """TOFU (https://arxiv.org/abs/2401.06121): probability of an answer, truth ratio, model utility, forget quality.
 
-Losses are mean negative log-probabilities per token, in nats: loss_N of the answer (paraphrased, for the truth ratio),
-perturbed_NK of its K wrong variants. The truth ratio of a question is P(wrong) / P(right), for which two formulas are
+Losses are mean negative log-probabilities per token, in nats: loss_B of the answer (paraphrased, for the truth ratio),
+perturbed_BA of its A wrong variants. The truth ratio of a question is P(wrong) / P(right), for which two formulas are
 published; `Formula` names the one that is used:
 
 * "mean_probability": the wrong variants' probabilities are averaged. The paper's equation 1, and `utils.py` of
@@ -24,12 +24,12 @@ KEPT = ("real_authors", "real_world", "retain")  # the sets whose nine figures m
 
 
 class Losses(NamedTuple):
-    """What TOFU's evaluation finds on a set of N questions: losses, and the ROUGE-L recall of generated answers."""
+    """What TOFU's evaluation finds on a set of B questions: losses, and the ROUGE-L recall of generated answers."""
 
-    answer_N: Array
-    paraphrased_N: Array
-    perturbed_NK: Array
-    rouge_N: Array
+    answer_B: Array
+    paraphrased_B: Array
+    perturbed_BA: Array
+    rouge_B: Array
 
 
 class ForgetQuality(NamedTuple):
@@ -39,9 +39,9 @@ class ForgetQuality(NamedTuple):
     statistic: float
 
 
-def truth_ratio(right_N: Array, wrong_NK: Array, formula: Formula) -> np.ndarray:
-    """P(wrong) / P(right) of each question, [N], by the formula."""
-    right, wrong = np.asarray(right_N, np.float64), np.asarray(wrong_NK, np.float64)
+def truth_ratio(right_B: Array, wrong_BA: Array, formula: Formula) -> np.ndarray:
+    """P(wrong) / P(right) of each question, [B], by the formula."""
+    right, wrong = np.asarray(right_B, np.float64), np.asarray(wrong_BA, np.float64)
     if formula == "mean_loss":
         mean = wrong.mean(axis=1)
     else:  # log-mean-exp, so that losses of hundreds of nats do not all become 0
@@ -51,39 +51,39 @@ def truth_ratio(right_N: Array, wrong_NK: Array, formula: Formula) -> np.ndarray
         return np.exp(right - mean)
 
 
-def closer_to_one(ratio_N: Array) -> float:
+def closer_to_one(ratio_B: Array) -> float:
     """Mean of min(ratio, 1/ratio): for what is forgotten, where right and wrong are to be equally likely."""
-    ratio = np.asarray(ratio_N, np.float64)
+    ratio = np.asarray(ratio_B, np.float64)
     with np.errstate(divide="ignore"):
         return float(np.mean(np.minimum(ratio, 1 / ratio)))
 
 
-def below_one(ratio_N: Array) -> float:
+def below_one(ratio_B: Array) -> float:
     """Mean of max(0, 1 - ratio): for what is kept, where the right answer is to be the likelier."""
-    return float(np.mean(np.maximum(0, 1 - np.asarray(ratio_N, np.float64))))
+    return float(np.mean(np.maximum(0, 1 - np.asarray(ratio_B, np.float64))))
 
 
-def share_of_right(ratio_N: Array) -> np.ndarray:
+def share_of_right(ratio_B: Array) -> np.ndarray:
     """P(right) / (P(right) + P(wrong)) of each question: 1 / (1 + ratio)."""
-    return 1 / (1 + np.asarray(ratio_N, np.float64))
+    return 1 / (1 + np.asarray(ratio_B, np.float64))
 
 
-def share_of_options(right_N: Array, wrong_NK: Array) -> np.ndarray:
+def share_of_options(right_B: Array, wrong_BA: Array) -> np.ndarray:
     """P(right) / (P(right) + the sum of the wrong variants') of each question: probability, where there are options."""
-    losses = np.concatenate([np.asarray(right_N)[:, None], np.asarray(wrong_NK)], axis=1).astype(np.float64)
+    losses = np.concatenate([np.asarray(right_B)[:, None], np.asarray(wrong_BA)], axis=1).astype(np.float64)
     shares = np.exp(losses.min(axis=1, keepdims=True) - losses)
     return shares[:, 0] / shares.sum(axis=1)
 
 
 def figures(name: str, losses: Losses, formula: Formula) -> dict[str, float]:
     """rouge, probability and truth_ratio of a set: "real_authors", "real_world", "retain" or "forget"."""
-    ratio = truth_ratio(losses.paraphrased_N, losses.perturbed_NK, formula)
+    ratio = truth_ratio(losses.paraphrased_B, losses.perturbed_BA, formula)
     if name in ("real_authors", "real_world"):
-        probability = share_of_options(losses.answer_N, losses.perturbed_NK)
+        probability = share_of_options(losses.answer_B, losses.perturbed_BA)
     else:
-        probability = np.exp(-np.asarray(losses.answer_N, np.float64))
+        probability = np.exp(-np.asarray(losses.answer_B, np.float64))
     return {
-        "rouge": float(np.mean(losses.rouge_N)),
+        "rouge": float(np.mean(losses.rouge_B)),
         "probability": float(np.mean(probability)),
         "truth_ratio": closer_to_one(ratio) if name == "forget" else below_one(ratio),
     }
@@ -95,7 +95,7 @@ def model_utility(sets: Mapping[str, Losses], formula: Formula) -> float:
 
 
 def harmonic_mean(values: Array) -> float:
-    """N / sum(1 / value) of values >= 0; 0 when one of them is."""
+    """The number of values over the sum of their inverses, of values >= 0; 0 when one of them is."""
     return float(stats.hmean(np.asarray(values, np.float64)))
 
 
@@ -104,7 +104,7 @@ def forget_quality(unlearned: Losses, retrained: Losses) -> ForgetQuality:
 
     By the formula "mean_loss". The sets may differ in size.
     """
-    ratios = (truth_ratio(model.paraphrased_N, model.perturbed_NK, "mean_loss") for model in (unlearned, retrained))
+    ratios = (truth_ratio(model.paraphrased_B, model.perturbed_BA, "mean_loss") for model in (unlearned, retrained))
     return ks(*ratios)
 
 

@@ -53,9 +53,10 @@ def encode_chat(
 ) -> list[list[int]]:
     """Token ids of each prompt as a chat turn, the assistant's turn begun with `prefill`.
 
-    The template writes the BOS; the tokenizer adds none, so there is never a second one.
+    The template writes the BOS; the tokenizer adds none, so there is never a second one. A prefill that starts with a
+    blank loses it where the template ends in one.
     """
-    texts = [render(tokenizer, prompt, system=system) + prefill for prompt in prompts]
+    texts = [_begun(tokenizer, prompt, system, prefill) for prompt in prompts]
     return tokenizer(texts, add_special_tokens=False)["input_ids"]  # type: ignore[return-value]
 
 
@@ -63,6 +64,29 @@ def encode_raw(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> li
     """Token ids of plain text to be continued, with what the tokenizer puts before any text (a BOS, if it has one)."""
     encoded: list[list[int]] = tokenizer(list(texts), add_special_tokens=True)["input_ids"]  # type: ignore[assignment]
     return [ids[:-1] if ids and ids[-1] == tokenizer.eos_token_id else ids for ids in encoded]
+
+
+def encode_continuations(
+    tokenizer: "PreTrainedTokenizerBase",
+    pairs: Sequence[tuple[str, str]],
+    *,
+    chat: bool,
+    system: str = "",
+    prefill: str = "",
+) -> list[tuple[list[int], int]]:
+    """(token ids of prompt and text, number of the first token to be scored) for (prompt, text) pairs.
+
+    chat: the text goes into the assistant's turn, begun with `prefill`; otherwise it follows the prompt as it stands.
+    Both are encoded as one, so that no seam shows; where a token straddles it, that token is scored. The first token
+    of all is never scored: nothing predicts it.
+    """
+    opened = [_begun(tokenizer, p, system, prefill) if chat else p for p, _ in pairs]
+    whole = [start + text for start, (_, text) in zip(opened, pairs)]
+    if chat:
+        heads, ids = ([*tokenizer(texts, add_special_tokens=False)["input_ids"]] for texts in (opened, whole))
+    else:
+        heads, ids = (encode_raw(tokenizer, texts) for texts in (opened, whole))
+    return [(row, max(1, _shared(head, row))) for head, row in zip(heads, ids)]
 
 
 def encode_examples(
@@ -107,3 +131,13 @@ def render(tokenizer: "PreTrainedTokenizerBase", prompt: str, *, response: str |
         roles = ", ".join(message["role"] for message in messages)
         reason = " ".join(str(error).split())
         raise UserError(f"the chat template cannot render messages of roles {roles}: {reason}") from None
+
+
+def _begun(tokenizer: "PreTrainedTokenizerBase", prompt: str, system: str, prefill: str) -> str:
+    text = render(tokenizer, prompt, system=system)
+    return text + (prefill.removeprefix(" ") if text[-1:].isspace() else prefill)
+
+
+def _shared(head: Sequence[int], row: Sequence[int]) -> int:
+    """How many tokens both start with."""
+    return next((at for at, (a, b) in enumerate(zip(head, row)) if a != b), min(len(head), len(row)))

@@ -7,16 +7,16 @@ from rule_jax.metrics import truth
 
 HALF = np.log(2.0)  # the loss of a probability of a half
 LOSSES = truth.Losses(
-    answer_N=np.array([1.0, 2.0]) * HALF,
-    paraphrased_N=np.array([1.0, 3.0]) * HALF,
-    perturbed_NK=np.array([[1.0, 3.0], [1.0, 3.0]]) * HALF,
-    rouge_N=np.array([0.25, 0.75]),
+    answer_B=np.array([1.0, 2.0]) * HALF,
+    paraphrased_B=np.array([1.0, 3.0]) * HALF,
+    perturbed_BA=np.array([[1.0, 3.0], [1.0, 3.0]]) * HALF,
+    rouge_B=np.array([0.25, 0.75]),
 )
 
 
 def test_the_two_formulas():
     ratio = {
-        f: truth.truth_ratio(LOSSES.paraphrased_N, LOSSES.perturbed_NK, f) for f in ("mean_loss", "mean_probability")
+        f: truth.truth_ratio(LOSSES.paraphrased_B, LOSSES.perturbed_BA, f) for f in ("mean_loss", "mean_probability")
     }
     np.testing.assert_allclose(ratio["mean_loss"], [1 / 4 / (1 / 2), 1 / 4 / (1 / 8)])
     np.testing.assert_allclose(ratio["mean_probability"], [5 / 16 / (1 / 2), 5 / 16 / (1 / 8)])
@@ -32,7 +32,7 @@ def test_aggregates():
     assert truth.closer_to_one([0.5, 2.0, 1.0]) == pytest.approx(2 / 3)
     assert truth.below_one([0.25, 3.0]) == 0.375
     np.testing.assert_allclose(truth.share_of_right([1.0, 3.0]), [0.5, 0.25])
-    np.testing.assert_allclose(truth.share_of_options(LOSSES.answer_N, LOSSES.perturbed_NK), [4 / 9, 2 / 7])
+    np.testing.assert_allclose(truth.share_of_options(LOSSES.answer_B, LOSSES.perturbed_BA), [4 / 9, 2 / 7])
 
 
 def test_figures_of_a_set():

@@ -54,7 +54,30 @@ def load(tmp_path):
     return make
 
 
-# Prompts
+# Prompts and what continues them
+
+
+def test_a_prefill_loses_its_blank_where_the_template_ends_in_one(load):
+    (ids,) = chat.encode_chat(load(LLAMA), ["who?"], prefill=" A:")
+    assert ids[-3:] == letters(" A:")
+    (ids,) = chat.encode_chat(load("{{ messages[0].content + '\n' }}"), ["who?"], prefill=" A:")
+    assert ids == letters("who?\nA:")
+
+
+def test_a_continuation_is_scored_from_its_first_token(load):
+    tokenizer = load(LLAMA)
+    pairs = [("who?", " me"), ("who?", " you")]
+    raw = chat.encode_continuations(tokenizer, pairs, chat=False)
+    assert raw == [([BOS, *letters("who? me")], 5), ([BOS, *letters("who? you")], 5)]
+    turn = [BOS, USER, *letters("who?"), END, ASSISTANT, *letters(" A:")]
+    chatted = chat.encode_continuations(tokenizer, pairs, chat=True, prefill=" A:")
+    assert chatted == [([*turn, *letters(text)], len(turn)) for _, text in pairs]
+
+
+def test_a_text_without_a_prompt_is_scored_from_what_something_predicts(load):
+    assert chat.encode_continuations(load(LLAMA), [("", "me")], chat=False) == [([BOS, *letters("me")], 1)]
+    bare = load(LLAMA, text="$A")
+    assert chat.encode_continuations(bare, [("", "me")], chat=False) == [(letters("me"), 1)]
 
 
 def test_a_prompt_has_one_bos_and_ends_where_the_assistant_begins(load):

@@ -1,0 +1,55 @@
+"""What a model thinks of given tokens, beyond their log-probability: the distribution that they are a draw from."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rule_jax.ops.logprobs import log_softmax, project
+from rule_jax.ops.shapes import check
+
+
+class TokenStatistics(NamedTuple):
+    """Of the next token at each place. logprob_BNA: float32, of the A tokens that were asked for, in nats.
+    mean_BN, deviation_BN: float32, mean and standard deviation of the log-probability of a token that the model draws
+    itself (minus its entropy; Min-K%++, arXiv 2404.02936). top_BN: int32, the likeliest token."""
+
+    logprob_BNA: jax.Array
+    mean_BN: jax.Array
+    deviation_BN: jax.Array
+    top_BN: jax.Array
+
+
+def token_statistics(
+    hidden_BND: jax.Array, head: jax.Array, asked_BNA: jax.Array, *, chunk: int | None
+) -> TokenStatistics:
+    """TokenStatistics of softmax(project(hidden, head)). head: the model's, as `logprobs.project` takes it.
+
+    With `chunk`, at most B * chunk rows of logits exist at a time. Not made to be differentiated.
+    """
+    check(hidden_BND=hidden_BND, asked_BNA=asked_BNA)
+
+    def of_chunk(parts: tuple[jax.Array, jax.Array]) -> TokenStatistics:
+        hidden, asked = parts
+        logp = log_softmax(project(hidden, head), 1.0)
+        chance = jnp.exp(logp)
+        mean = jnp.sum(chance * logp, axis=-1)
+        variance = jnp.sum(chance * jnp.square(logp - mean[..., None]), axis=-1)
+        return TokenStatistics(
+            jnp.take_along_axis(logp, asked, axis=-1),
+            mean,
+            jnp.sqrt(variance),
+            jnp.argmax(logp, axis=-1).astype(jnp.int32),
+        )
+
+    B, N = asked_BNA.shape[:2]
+    if chunk is None or chunk >= N:
+        return of_chunk((hidden_BND, asked_BNA))
+    count = -(-N // chunk)
+
+    def cut(x: jax.Array) -> jax.Array:
+        padded = jnp.pad(x, ((0, 0), (0, count * chunk - N), (0, 0)))
+        return padded.reshape(B, count, chunk, x.shape[2]).swapaxes(0, 1)
+
+    found = jax.lax.map(of_chunk, (cut(hidden_BND), cut(asked_BNA)))
+    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(B, count * chunk, *x.shape[3:])[:, :N], found)

@@ -1,0 +1,181 @@
+"""Log-probabilities of given texts, for scoring tasks: everything of any length is packed into full rows of few sizes.
+
+Texts are cut nowhere. Those that differ in their last token only (the letters of a multiple choice) are computed once,
+and texts that stand in several tasks too. Rows come in sizes four times apart. The longest texts are placed first, in
+the longest rows, and shorter ones fill what these leave; so padding is little more than the end of the last batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rule_jax import batching, programs, sharding, telemetry
+from rule_jax.models.decoder import Params
+from rule_jax.stages import Run, Subject
+from rule_jax.text import chat
+from rule_jax.types import ScoringTask, TokenScores
+
+SMALLEST = 256  # tokens of the shortest rows
+ALTERNATIVES = 4  # last tokens that are asked for at one place; more make a second text
+
+
+@dataclass
+class _Text:
+    """Tokens that are fed together, and the last tokens that may follow them."""
+
+    fed: tuple[int, ...]
+    last: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Texts, the (row, start) of each, and how many rows of how many tokens that makes."""
+
+    texts: list[_Text]
+    places: list[tuple[int, int]]
+    shape: tuple[int, int]
+
+
+@dataclass
+class Padding:
+    """Slots that were computed, and those of them that held a token."""
+
+    slots: int = 0
+    used: int = 0
+
+    @property
+    def waste(self) -> float:
+        """The share of slots without a token; 0 where nothing was computed."""
+        return 1 - self.used / self.slots if self.slots else 0.0
+
+
+class Scorer:
+    """Scores tasks with any parameters of one architecture; a program per row size serves all of them.
+
+    padding: of all calls so far.
+    """
+
+    def __init__(self, run: Run, examined: Subject):
+        self.run, self.examined = run, examined
+        self.cast = programs.make_rollout_params(examined.model, run.mesh, run.compute_dtype)
+        self.score = programs.make_score(examined.model, run.mesh, chunk=run.logit_chunk)
+        self.padding = Padding()
+
+    def __call__(self, params: Params, tasks: Sequence[ScoringTask], label: str) -> dict[str, list[list[TokenScores]]]:
+        """scores[task name][query][text]."""
+        texts: dict[tuple[int, ...], list[_Text]] = {}
+        asked: list[tuple[str, int, int, _Text, int]] = []  # task, query, first scored token, text, which last token
+        for task in tasks:
+            for query, ids, start in self._encode(task):
+                text, which = _enter(texts, ids)
+                asked.append((task.name, query, start, text, which))
+        found = self._compute(self.cast(params), [text for group in texts.values() for text in group], label)
+        scores: dict[str, list[list[TokenScores]]] = {task.name: [[] for _ in task.queries] for task in tasks}
+        for name, query, start, text, which in asked:
+            scores[name][query].append(_scores(found.get(id(text)), text, start, which))
+        return scores
+
+    def _encode(self, task: ScoringTask) -> list[tuple[int, list[int], int]]:
+        """(query, token ids, first scored token) of each text of a task."""
+        pairs = [(query.prompt, text) for query in task.queries for text in query.texts]
+        owner = [number for number, query in enumerate(task.queries) for _ in query.texts]
+        encoded = chat.encode_continuations(
+            self.examined.tokenizer,
+            pairs,
+            chat=task.render == "chat",
+            system=self.run.config.model.system_prompt,
+            prefill=task.prefill,
+        )
+        end = [self.examined.eos_ids[0]] if task.ended else []
+        return [(number, [*ids, *end], start) for number, (ids, start) in zip(owner, encoded)]
+
+    def _compute(self, params: Params, texts: Sequence[_Text], label: str) -> dict[int, Mapping[str, np.ndarray]]:
+        """The program's outputs for each text, by the text's id."""
+        batches = self._batches([text for text in texts if text.fed])
+        found: dict[int, Mapping[str, np.ndarray]] = {}
+        with telemetry.Progress(f"score {label}", len(batches), unit="batches") as bar:
+            for batch in batches:
+                members = list(zip(batch.texts, batch.places))
+                packed = batching.lay([(t.fed, [0.0] * len(t.fed)) for t in batch.texts], batch.places, batch.shape)
+                asked_BTA = np.zeros((*batch.shape, ALTERNATIVES), np.int32)
+                for text, (row, at) in members:
+                    end = at + len(text.fed) - 1
+                    asked_BTA[row, at:end, 0] = text.fed[1:]
+                    asked_BTA[row, end, : len(text.last)] = text.last
+                out = self.score(params, *sharding.put_rows((packed, asked_BTA), self.run.mesh))
+                out = {name: sharding.whole(value) for name, value in out._asdict().items()}
+                for text, (row, at) in members:
+                    found[id(text)] = {name: value[row, at : at + len(text.fed)] for name, value in out.items()}
+                self.padding.slots += batch.shape[0] * batch.shape[1]
+                self.padding.used += sum(len(text.fed) for text in batch.texts)
+                bar.advance()
+        return found
+
+    def _batches(self, texts: Sequence[_Text]) -> list[_Batch]:
+        """Everything, the longest rows first. All batches of one row size have one shape."""
+        ways = sharding.row_shards(self.run.mesh)
+        waiting = sorted(texts, key=lambda text: -len(text.fed))
+        made: list[_Batch] = []
+        sizes = _sizes(len(waiting[0].fed)) if waiting else []
+        for size, smaller in zip(sizes, [*sizes[1:], 0]):
+            room: list[int] = []
+            placed = [_place(text, room, size) for text in waiting if len(text.fed) > smaller]
+            most = max(1, self.run.config.evaluate.score_tokens // (size * ways)) * ways
+            batches = -(-len(room) // most)
+            rows = -(-len(room) // (max(batches, 1) * ways)) * ways  # equal batches: the last is not mostly empty
+            room += [size] * (batches * rows - len(room))
+            placed += [_place(text, room, size, grow=False) for text in waiting if len(text.fed) <= smaller]
+            spots = [(text, spot) for text, spot in zip(waiting, placed) if spot is not None]
+            for first in range(0, batches * rows, rows):
+                own = [(text, (row - first, at)) for text, (row, at) in spots if first <= row < first + rows]
+                made.append(_Batch([text for text, _ in own], [spot for _, spot in own], (rows, size)))
+            done = {id(text) for text, _ in spots}
+            waiting = [text for text in waiting if id(text) not in done]
+        return made
+
+
+def _sizes(longest: int) -> list[int]:
+    """Row sizes for texts of up to `longest` tokens, largest first: each a quarter of the one before."""
+    sizes = [batching.bucket(longest, min(SMALLEST, batching.bucket(longest)))]
+    while sizes[-1] >= 2 * SMALLEST:
+        sizes.append(max(SMALLEST, sizes[-1] // 4))
+    return sizes
+
+
+def _place(text: _Text, room: list[int], size: int, *, grow: bool = True) -> tuple[int, int] | None:
+    """(row, start) in the first row with room for the text, in a new one where none has; None if none may be added."""
+    need = len(text.fed)
+    row = next((row for row, free in enumerate(room) if free >= need), len(room))
+    if row == len(room):
+        if not grow:
+            return None
+        room.append(size)
+    room[row] -= need
+    return row, size - room[row] - need
+
+
+def _enter(texts: dict[tuple[int, ...], list[_Text]], ids: Sequence[int]) -> tuple[_Text, int]:
+    """The text that feeds all ids but the last, and which of its last tokens that is; both made where they lack."""
+    *fed, last = ids
+    group = texts.setdefault(tuple(fed), [])
+    for text in group:
+        if last in text.last:
+            return text, text.last.index(last)
+    if not group or len(group[-1].last) == ALTERNATIVES:
+        group.append(_Text(tuple(fed)))
+    group[-1].last.append(last)
+    return group[-1], len(group[-1].last) - 1
+
+
+def _scores(found: Mapping[str, np.ndarray] | None, text: _Text, start: int, which: int) -> TokenScores:
+    """The scored part of a text: tokens from number `start` on, the last of them the chosen one."""
+    if found is None:  # a single token, which nothing predicts
+        none = np.zeros(0, np.float32)
+        return TokenScores(none, none, none, np.zeros(0, bool))
+    logprob_N = found["logprob_BNA"][:, 0].copy()
+    logprob_N[-1] = found["logprob_BNA"][-1, which]
+    tokens = np.asarray([*text.fed[1:], text.last[which]])
+    span = slice(start - 1, None)
+    right_N = found["top_BN"] == tokens
+    return TokenScores(logprob_N[span], found["mean_BN"][span], found["deviation_BN"][span], right_N[span])

@@ -1,0 +1,31 @@
+"""ops.token_statistics against float64, and with numbers by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rule_jax.ops.token_statistics import token_statistics
+
+B, N, A, D, V = 2, 5, 3, 4, 9
+RNG = np.random.default_rng(0)
+HIDDEN = RNG.normal(size=(B, N, D)).astype(np.float32)
+HEAD = RNG.normal(size=(V, D)).astype(np.float32)
+ASKED = RNG.integers(V, size=(B, N, A))
+
+
+@pytest.mark.parametrize("chunk", [None, 2, 5])
+def test_values(chunk):
+    logits = HIDDEN.astype(np.float64) @ HEAD.astype(np.float64).T
+    logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    mean = (np.exp(logp) * logp).sum(-1)
+    found = jax.jit(token_statistics, static_argnames="chunk")(HIDDEN, HEAD, ASKED, chunk=chunk)
+    np.testing.assert_allclose(found.logprob_BNA, np.take_along_axis(logp, ASKED, -1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.mean_BN, mean, rtol=1e-5)
+    np.testing.assert_allclose(found.deviation_BN, np.sqrt((np.exp(logp) * logp**2).sum(-1) - mean**2), rtol=1e-5)
+    np.testing.assert_array_equal(found.top_BN, logp.argmax(-1))
+
+
+def test_a_sure_model_deviates_by_nothing():
+    found = token_statistics(jnp.ones((1, 1, 1)), jnp.array([[0.0], [90.0]]), jnp.array([[[1]]]), chunk=None)
+    assert (float(found.mean_BN[0, 0]), float(found.deviation_BN[0, 0]), int(found.top_BN[0, 0])) == (0, 0, 1)

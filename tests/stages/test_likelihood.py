@@ -1,0 +1,129 @@
+"""stages._likelihood: packed scores are those of each text alone, whatever shares its row, on any mesh."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from rule_jax.models.tuning import full
+from rule_jax.stages import Run, Subject
+from rule_jax.stages._likelihood import Scorer
+from rule_jax.types import Continuations, ScoringTask
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz ?."
+EOS = len(LETTERS)
+TEMPLATE = "{% for m in messages %}{{ m.content }}?{% endfor %}"
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """A token per letter, without any that are special."""
+    made = Tokenizer(models.WordLevel({letter: n for n, letter in enumerate(LETTERS)}, unk_token="?"))
+    made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    return PreTrainedTokenizerFast(tokenizer_object=made, chat_template=TEMPLATE)
+
+
+@pytest.fixture
+def scorer(tiny, tokenizer, one_device, tmp_path):
+    """scorer(mesh, score_tokens) -> (Scorer, its parameters)."""
+
+    def make(mesh=one_device, score_tokens=2048):
+        model, params = tiny(layers=1, max_positions=1024)
+        settings = {"compute_dtype": "float32", "logit_chunk": 0, "system_prompt": ""}
+        config = ConfigDict({"model": settings, "evaluate": {"score_tokens": score_tokens}})
+        examined = Subject(path=tmp_path, model=model, tuning=full(model), tokenizer=tokenizer, eos_ids=(EOS,))
+        return Scorer(Run(config, tmp_path, tmp_path, mesh), examined), params
+
+    return make
+
+
+def words(rng, count):
+    return "".join(LETTERS[i] for i in rng.integers(26, size=count))
+
+
+def passages(*lengths):
+    rng = np.random.default_rng(sum(lengths))
+    return tuple(Continuations("", (words(rng, length),)) for length in lengths)
+
+
+def alone(tiny, tokenizer, text, start):
+    """(logprob, mean, deviation, right) of tokens start, start + 1, ... of a text that has the model to itself."""
+    model, params = tiny(layers=1, max_positions=1024)
+    ids = np.asarray(tokenizer(text)["input_ids"] if isinstance(text, str) else text)
+    logits = np.asarray(model.logits(params, jnp.asarray(ids)[None, :-1]), np.float64)[0, start - 1 :]
+    logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    own = np.take_along_axis(logp, ids[start:, None], -1)[:, 0]
+    mean = (np.exp(logp) * logp).sum(-1)
+    return own, mean, np.sqrt((np.exp(logp) * logp**2).sum(-1) - mean**2), logp.argmax(-1) == ids[start:]
+
+
+def same(found, expected):
+    for one, other in zip(found, expected):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4)
+
+
+def judge(query, scores):
+    return {}
+
+
+@pytest.mark.parametrize("mesh", ["mesh8", "one_device"])
+def test_passages_of_all_lengths(scorer, tiny, tokenizer, request, mesh):
+    score, params = scorer(request.getfixturevalue(mesh))
+    task = ScoringTask("texts", passages(2, 30, 200, 300, 299, 12, 5, 5), judge)
+    found = score(params, [task], "x")["texts"]
+    for query, (scores,) in zip(task.queries, found):
+        same(scores, alone(tiny, tokenizer, query.texts[0], 1))
+        assert len(scores.right_N) == len(query.texts[0]) - 1
+
+
+def test_choices_follow_their_prompt_and_share_what_they_share(scorer, tiny, tokenizer):
+    score, params = scorer()
+    letters = tuple(" " + letter for letter in "abcdef")  # one token apart: more than are asked for at one place
+    queries = (
+        Continuations("which", letters, (1,)),
+        Continuations("who wrote it", ("it was me", "not me.", "it was me")),
+    )
+    task = ScoringTask("choices", queries, judge)
+    found = score(params, [task], "x")["choices"]
+    for query, scores in zip(queries, found):
+        assert len(scores) == len(query.texts)
+        for text, one in zip(query.texts, scores):
+            same(one, alone(tiny, tokenizer, query.prompt + text, len(query.prompt)))
+    fed = 2 * len("which ") + sum(len("who wrote it" + text) - 1 for text in queries[1].texts[:2])
+    assert score.padding.used == fed
+
+
+def test_a_chat_turn_is_begun_and_its_end_is_scored(scorer, tiny, tokenizer):
+    score, params = scorer()
+    task = ScoringTask("chat", (Continuations("who", (" me",)),), judge, render="chat", prefill=" a", ended=True)
+    ((scores,),) = score(params, [task], "x")["chat"]
+    ids = [*tokenizer("who? a me")["input_ids"], EOS]
+    same(scores, alone(tiny, tokenizer, ids, len("who? a")))
+
+
+def test_a_text_of_one_token_has_no_scores(scorer):
+    score, params = scorer()
+    ((scores,),) = score(params, [ScoringTask("one", (Continuations("", ("a",)),), judge)], "x")["one"]
+    assert [len(part) for part in scores] == [0, 0, 0, 0]
+
+
+def test_little_is_padding_and_few_programs_are_made(scorer, monkeypatch):
+    score, params = scorer()
+    shapes = set()
+    program = score.score
+    monkeypatch.setattr(score, "score", lambda p, packed, asked: shapes.add(asked.shape) or program(p, packed, asked))
+    lengths = np.random.default_rng(3).integers(20, 500, 60).tolist()
+    score(params, [ScoringTask("texts", passages(*lengths), judge)], "x")
+    assert score.padding.waste < 0.15
+    assert len(shapes) <= 2
+    before = program._cache_size()
+    score(params, [ScoringTask("texts", passages(*lengths), judge)], "y")
+    assert program._cache_size() == before
+
+
+def test_no_tasks(scorer):
+    score, params = scorer()
+    assert score(params, [], "x") == {}
+    assert score.padding.waste == 0
