@@ -23,6 +23,7 @@ setup(
         "tokenizers>=0.23,<0.24",
         "safetensors>=0.8,<0.9",
         "datasets>=5.2,<6",
+        "pyarrow>=26,<27",
         "numpy>=2.4,<3",
         "scipy>=1.17,<2",
         "ml_dtypes>=0.6,<0.7",

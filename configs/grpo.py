@@ -41,7 +41,9 @@ def get_config() -> ConfigDict:
     # What to forget. Each source reads the section of its name; the others are idle.
     c.data = {
         "source": "world",
-        "path": "",  # rwku: a target's folder; jsonl: a file
+        "path": "",  # a folder or a file; "hub:OWNER/NAME" for rwku, muse and tofu; the world has none
+        "more_paths": (),  # further targets of the same source, forgotten together with the first
+        "earlier": (),  # paths of targets that earlier runs forgot: not trained on, only asked about again
         "world": {
             "people": 160,
             "countries": 30,
@@ -53,7 +55,20 @@ def get_config() -> ConfigDict:
             "rejection_file": "reject_target.json",
             "training_file": "rl_rejection_with_fb_neighbor_target.json",
         },
-        "jsonl": {"rejection_file": ""},
+        "muse": {"target": "Harry Potter", "training_file": "reject_with_neighbor_target.qa_only.json"},
+        "tofu": {
+            "forget": "forget10",
+            "retain": "retain90",
+            "boundary_share": 1.0,  # boundary records per forget record
+            "rows_per_author": 20,
+            "unnamed": "this author",  # what authors are called whose name the rows do not tell
+        },
+        "jsonl": {
+            "rejection_file": "",  # "": our own refusals
+            "evaluation_file": "",  # "": the records that are trained on
+            # The names that the fields have in your file.
+            "columns": {name: name for name in ("prompt", "kind", "target", "entity", "answers", "source")},
+        },
     }
 
     # How the default world's base model is made (only when model.path is "").

@@ -53,6 +53,58 @@ class SftExample:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """Plain text, to be scored as it stands (membership inference, verbatim memory) or learned from."""
+
+    text: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MultipleChoice:
+    """A question with its possible answers, judged by how likely the model finds each.
+
+    correct: which of the choices are right, at least one. group: the field it is from, "" where there is none.
+    shots: solved examples that are put before it.
+    """
+
+    question: str
+    choices: tuple[str, ...]
+    correct: tuple[int, ...]
+    group: str = ""
+    shots: tuple["MultipleChoice", ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningQuestion:
+    """A question with the worked examples that are put before it. group: the task that it and they are from."""
+
+    record: PromptRecord
+    examples: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A prompt with a response to be preferred and one to be avoided."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerVariants:
+    """A question, its true answer (record.answers[0]), other wordings of that, and false answers in its form."""
+
+    record: PromptRecord
+    paraphrased: tuple[str, ...]
+    perturbed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class UnlearningData:
     """All that training needs to forget: who, the refusals to imitate, and the two sides of the boundary.
 

@@ -175,3 +175,35 @@ def test_rejection_steering_stops_when_its_dosage_is_enough(finished, tmp_path):
         assert "after step 2" in done.stderr
         steps = sorted(int(p.name) for p in (workdir / "rejection_steering" / "checkpoints").iterdir())
         assert steps[-1] == last
+
+
+def test_a_later_request_starts_from_the_export_and_keeps_an_eye_on_the_earlier_one(finished, tmp_path):
+    """Two new targets at once, from a user's own files; the world's people were forgotten by the run before."""
+    workdir, cache, _ = finished
+    first = [json.loads(line) for line in (workdir / "data" / "forget.jsonl").read_text().splitlines()]
+    boundary = [json.loads(line) for line in (workdir / "data" / "boundary.jsonl").read_text().splitlines()]
+    names = list(dict.fromkeys(row["entity"] for row in boundary))[:2]
+    (tmp_path / "earlier.jsonl").write_text("".join(json.dumps(row) + "\n" for row in first[:12]))
+    for name in names:
+        asked = [{**row, "kind": "forget", "target": name} for row in boundary if row["entity"] == name]
+        beside = [row for row in boundary if row["entity"] not in names][: len(asked)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*asked, *beside)))
+    done = run(
+        tmp_path / "later",
+        cache,
+        "--config.stages=('prepare_data','rejection_steering','evaluate')",
+        f"--config.model.path={workdir / 'export'}",
+        "--config.data.source=jsonl",
+        f"--config.data.path={tmp_path / names[0]}.jsonl",
+        f"--config.data.more_paths={(f'{tmp_path / names[1]}.jsonl',)!r}",
+        f"--config.data.earlier={(str(tmp_path / 'earlier.jsonl'),)!r}",
+        "--config.rejection_steering.steps=2",
+    )
+    assert done.returncode == 0, done.stderr
+    table = json.loads((tmp_path / "later" / "evaluate" / "rejection_steering" / "metrics.json").read_text())
+    assert set(table["forget"]["per_target"]) == set(names)
+    assert set(table["forget_earlier"]["per_target"]) == {row["target"] for row in first[:12]}
+    assert table["forget_earlier"]["n"] == 12
+    assert "boundary_earlier" not in table
+    trained = [json.loads(line) for line in (tmp_path / "later" / "data" / "forget.jsonl").read_text().splitlines()]
+    assert {row["target"] for row in trained[:3]} == set(names)  # interleaved

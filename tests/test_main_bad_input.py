@@ -269,6 +269,19 @@ def test_a_source_without_its_path(refused, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_boundary_that_is_wanted_and_not_there(refused, tmp_path):
+    (tmp_path / "own.jsonl").write_text(json.dumps(FORGET) + "\n")
+    line = refused(GRPO, "--config.data.source=jsonl", "--config.data.path=own.jsonl", "--config.model.path=model")
+    assert_says(line, "'jsonl'", "no boundary records", "config.boundary_optimization.boundary_prompts=0")
+
+
+def test_a_data_set_of_the_hub_that_cannot_be_reached(refused):
+    line = refused(
+        GRPO, "--config.data.source=tofu", "--config.data.path=hub:locuslab/TOFU", "--config.model.path=model"
+    )
+    assert_says(line, "hub:locuslab/TOFU cannot be loaded", "HF_HUB_OFFLINE=1")
+
+
 # Workdirs
 
 

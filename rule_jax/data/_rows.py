@@ -1,12 +1,13 @@
 """Rows out of JSON files, checked against a small schema; all that is wrong with them is told at once.
 
-A `.json` file holds one array of objects, a `.jsonl` (`.ndjson`) file one object a line; both are UTF-8, with a byte
-order mark or without. What spoils a whole file (absent, not UTF-8, not JSON, no array, no rows) raises at once. What
-spoils single rows is collected in `Faults` by as many readers and checks as the caller likes, and raised by `stop`.
+A `.json` file holds one array of objects, a `.jsonl` (`.ndjson`) file one object a line, as a `.json` file may too; all
+are UTF-8, with a byte order mark or without. What spoils a whole file (absent, not UTF-8, not JSON, no array, no rows)
+raises at once. What spoils single rows is collected in `Faults` by as many readers and checks as the caller likes, and
+raised by `stop`.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,8 +87,22 @@ def read(path: Path, fields: Mapping[str, Field], faults: Faults, *, closed: boo
     where it is a misspelling); otherwise it is let pass (for benchmarks, whose rows carry more than is needed).
     Raises UserError for a file that is absent, unreadable, of another type, not UTF-8, not JSON or without rows.
     """
-    text = _text(path)
-    parsed = _parse_lines(path, text, faults) if path.suffix in LINES else _parse_array(path, text)
+    return checked(path, parse(path, faults), fields, faults, closed=closed)
+
+
+def parse(path: Path, faults: Faults) -> list[tuple[int, Any]]:
+    """(number, JSON value) of each row of a JSON or JSONL file, unchecked. Raises UserError as `read`."""
+    if path.suffix != ".json" and path.suffix not in LINES:
+        known = ", ".join((".json", *LINES))
+        raise complaint(f"{path} cannot be read: a name that ends in {known} is expected. Convert or rename it.")
+    text = read_text(path)
+    return _parse_lines(path, text, faults) if path.suffix in LINES else _parse_array(path, text, faults)
+
+
+def checked(
+    path: Path, parsed: Iterable[tuple[int, Any]], fields: Mapping[str, Field], faults: Faults, *, closed: bool
+) -> list[Row]:
+    """Those of the rows that hold what `fields` say; the others go to `faults`."""
     rows = []
     for number, values in parsed:
         before = len(faults.lines)
@@ -125,7 +140,7 @@ def shown(value: Any) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return f"an object with {_some(value)}" if value else "an empty object"
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, default=repr)  # Parquet has dates, bytes and more
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
@@ -143,16 +158,19 @@ def _check(path: Path, number: int, values: Any, fields: Mapping[str, Field], fa
             faults.add(path, number, name, "an unknown field", f"{_some(fields)} only.{nearest(name, fields)}")
 
 
-def _text(path: Path) -> str:
-    if path.suffix != ".json" and path.suffix not in LINES:
-        known = ", ".join((".json", *LINES))
-        raise complaint(f"{path} cannot be read: a name that ends in {known} is expected. Convert or rename it.")
+def check_file(path: Path) -> None:
+    """Raises UserError, showing what is there instead, unless the path is a file."""
     if path.is_dir():
         raise complaint(f"{path} is a folder; a file is needed here. It has {listing(path)}.")
+    if not path.exists():
+        raise _absent(path, "file")
+
+
+def read_text(path: Path) -> str:
+    """What a text file holds, without its byte order mark. Raises UserError when it is absent or not UTF-8."""
+    check_file(path)
     try:
         return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise _absent(path, "file") from None
     except UnicodeDecodeError as error:
         reason = f"byte {error.start} is not UTF-8 ({error.reason})"
         raise complaint(f"{path}: {reason}. Save the file as UTF-8.") from None
@@ -160,21 +178,22 @@ def _text(path: Path) -> str:
         raise complaint(f"{path} cannot be read: {error.strerror}. Mend that and start again.") from None
 
 
-def _parse_array(path: Path, text: str) -> list[tuple[int, Any]]:
+def _parse_array(path: Path, text: str, faults: Faults) -> list[tuple[int, Any]]:
     if not text.strip():
-        raise _no_rows(path)
+        raise no_rows(path)
     try:
         value = _json(text)
     except json.JSONDecodeError as error:
-        lines = " If it has one object a line, name it .jsonl." if error.msg == "Extra data" else ""
+        if error.msg == "Extra data" and text.lstrip().startswith("{"):
+            return _parse_lines(path, text, faults)  # one object a line, under the name of an array: TOFU's files
         where = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise complaint(f"{path} is not JSON at {where}.{lines or ' Mend it there.'}") from None
+        raise complaint(f"{path} is not JSON at {where}. Mend it there.") from None
     except ValueError as error:
         raise complaint(f"{path} is JSON that cannot be read: {error}. Mend or replace it.") from None
     if not isinstance(value, list):
         raise complaint(f"{path} holds {shown(value)} where an array of rows, [{{...}}, ...], is expected.")
     if not value:
-        raise _no_rows(path)
+        raise no_rows(path)
     return list(enumerate(value, start=1))
 
 
@@ -182,7 +201,7 @@ def _parse_lines(path: Path, text: str, faults: Faults) -> list[tuple[int, Any]]
     # Not splitlines(): that also splits at U+2028 and its like, which a JSON string may hold as they are.
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
-        raise _no_rows(path)
+        raise no_rows(path)
     rows = []
     for number, line in lines:
         try:
@@ -202,7 +221,8 @@ def _json(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def _no_rows(path: Path) -> UserError:
+def no_rows(path: Path) -> UserError:
+    """The error of a file, or table, that is empty."""
     return complaint(f"{path} is empty: it has no rows. Fill it, or name another file.")
 
 

@@ -1,22 +1,22 @@
-"""A user's own records: one JSON object a line (or one array, in a `.json` file), with the fields of PromptRecord.
+"""A user's own records: rows of JSONL, JSON, CSV or Parquet, with the fields of PromptRecord.
 
     {"prompt": "Who wrote Carrie?", "kind": "forget", "target": "Stephen King", "answers": ["Stephen King"]}
     {"prompt": "Who wrote Dracula?", "kind": "boundary", "entity": "Bram Stoker", "answers": "Bram Stoker"}
 
-`prompt` and `kind` are needed; `target` too on forget rows. `answers` is a list, or one string. Optional refusals for
-stage 1 are rows {"prompt", "response"} of a second file. An unknown field is refused: it is a misspelt one.
+`prompt` and `kind` are needed; `target` too on forget rows. `answers` is a list, or one string (in a CSV cell a list is
+written as JSON). Fields may go by other names in the file; the config maps them (`columns`). Optional refusals for
+stage 1 are rows {"prompt", "response"} of a second file. An unknown field is refused: it is a misspelt one. Records
+for `evaluation` may stand in a file of their own, since what was trained on proves little.
 """
 
 import json
-import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from rule_jax import files
-from rule_jax.data import _rows
-from rule_jax.text import templates
+from rule_jax.data import _refusals, _rows, _tables
 from rule_jax.types import Kind, PromptRecord, SftExample, UnlearningData
 
 _KINDS = get_args(Kind)
@@ -42,22 +42,23 @@ _RECORD = {
 _REJECTION = {"prompt": _rows.TEXT, "response": _rows.TEXT, "source": _OPTIONAL_STRING}
 
 
-def load(path: str, *, seed: int, rejection_file: str) -> UnlearningData:
+def load(
+    path: str, *, seed: int, rejection_file: str, evaluation_file: str, columns: Mapping[str, str]
+) -> UnlearningData:
     """What training needs, from a file of records and, if there is one, a file of refusals.
 
     seed: which refusal goes with which question, where they are not given.
     rejection_file: rows {"prompt", "response"}, a path relative to the folder of `path`; with "" every forget question
     gets a refusal from `rule_jax.text.templates`, each template as often as the others.
+    evaluation_file: not read here.
+    columns: {field of PromptRecord: its name in the file of records}.
     White space around texts is removed. A record without a source gets "file:row".
     Raises UserError for files that cannot be read, and, all at once, for malformed rows, forget rows without a target,
     boundary rows without an answer (the reward compares with it) and rows of another kind; and for no forget row.
     """
     file = Path(path)
     faults = _rows.Faults()
-    rows = _rows.read(file, _RECORD, faults, closed=True)
-    records = [_trimmed(_record(row.values), f"{file.name}:{row.number}") for row in rows]
-    for (number, _), record in zip(rows, records):
-        _check_trainable(file, number, record, faults)
+    records = _read(file, columns, faults)
     rejection = _rejection(file.parent / rejection_file, faults) if rejection_file else ()
     faults.stop()
     forget = tuple(record for record in records if record.kind == "forget")
@@ -65,10 +66,32 @@ def load(path: str, *, seed: int, rejection_file: str) -> UnlearningData:
         raise _rows.complaint(f'{file} has nothing to forget; add rows of kind "forget".')
     return UnlearningData(
         targets=tuple(dict.fromkeys(record.target for record in forget)),
-        rejection=rejection or _rendered(forget, seed),
+        rejection=rejection or _refusals.dealt(forget, seed),
         forget=forget,
         boundary=tuple(record for record in records if record.kind == "boundary"),
     )
+
+
+def evaluation(
+    path: str, *, rejection_file: str, evaluation_file: str, columns: Mapping[str, str]
+) -> tuple[PromptRecord, ...]:
+    """The records to be evaluated on: those of `evaluation_file`, beside `path`; with "" those that are trained on.
+
+    Raises UserError as `load`; rows of kind "retain" are welcome in an evaluation file.
+    """
+    file = Path(path).parent / evaluation_file if evaluation_file else Path(path)
+    faults = _rows.Faults()
+    records = _read(file, columns, faults, retain=bool(evaluation_file))
+    faults.stop()
+    return tuple(records)
+
+
+def _read(file: Path, columns: Mapping[str, str], faults: _rows.Faults, retain: bool = False) -> list[PromptRecord]:
+    rows = _tables.read(file, _RECORD, faults, closed=True, columns=columns)
+    records = [_trimmed(_record(row.values), f"{file.name}:{row.number}") for row in rows]
+    for (number, _), record in zip(rows, records):
+        _check_usable(file, number, record, columns, faults, retain)
+    return records
 
 
 def read(path: str | Path) -> tuple[PromptRecord, ...]:
@@ -111,26 +134,22 @@ def _trimmed(record: PromptRecord, source: str) -> PromptRecord:
     )
 
 
-def _check_trainable(file: Path, number: int, record: PromptRecord, faults: _rows.Faults) -> None:
+def _check_usable(
+    file: Path, number: int, record: PromptRecord, columns: Mapping[str, str], faults: _rows.Faults, retain: bool
+) -> None:
+    name = {field: columns.get(field, field) for field in _RECORD}
     if record.kind == "forget" and not record.target:
-        faults.add(file, number, "target", "no target", "the entity to forget, on a forget row")
-    if record.kind == "boundary" and not record.answers:
-        faults.add(file, number, "answers", "no answer", "at least one reference answer, on a boundary row")
-    if record.kind not in ("forget", "boundary"):
-        faults.add(file, number, "kind", _rows.shown(record.kind), '"forget" or "boundary", the two that training uses')
+        faults.add(file, number, name["target"], "no target", "the entity to forget, on a forget row")
+    if record.kind != "forget" and not record.answers:
+        expected = f"at least one reference answer, on a {record.kind} row"
+        faults.add(file, number, name["answers"], "no answer", expected)
+    if record.kind == "retain" and not retain:
+        expected = '"forget" or "boundary", the two that training uses'
+        faults.add(file, number, name["kind"], _rows.shown(record.kind), expected)
 
 
 def _rejection(file: Path, faults: _rows.Faults) -> tuple[SftExample, ...]:
     return tuple(
         SftExample(row["prompt"].strip(), row["response"].strip(), row.get("source") or f"{file.name}:{number}")
-        for number, row in _rows.read(file, _REJECTION, faults, closed=True)
-    )
-
-
-def _rendered(forget: tuple[PromptRecord, ...], seed: int) -> tuple[SftExample, ...]:
-    """A refusal for each question: the templates are shuffled by the seed and dealt out round and round."""
-    dealt = random.Random(seed).sample(templates.REFUSALS, len(templates.REFUSALS))
-    return tuple(
-        SftExample(record.prompt, templates.render(dealt[row % len(dealt)], record.target), record.source)
-        for row, record in enumerate(forget)
+        for number, row in _tables.read(file, _REJECTION, faults, closed=True)
     )

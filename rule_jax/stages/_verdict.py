@@ -29,6 +29,7 @@ TASKS = {
     "forget_fb": ("Target: fill in the blank (RWKU FB)", ""),
     "forget_qa": ("Target: questions (RWKU QA)", ""),
     "forget_aa": ("Target: adversarial questions (RWKU AA)", ""),
+    "forget_earlier": ("Earlier targets", "what runs before this one forgot"),
     "boundary": ("Boundary entities", "near misses that training was allowed to see"),
     "neighbor": ("Neighbours", "entities never seen in unlearning"),
     "neighbor_raw": ("Neighbours: raw completion", "no chat template"),

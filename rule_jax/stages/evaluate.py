@@ -6,7 +6,7 @@ All answers of one shape, whatever task they belong to, share batches and one co
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ from rule_jax.text import chat
 from rule_jax.types import PromptRecord, Task
 
 BASE = "base"
+EARLIER = "forget_earlier"  # what runs before this one forgot, and must not come back
 
 
 def check(run: Run) -> None:
@@ -169,10 +170,37 @@ def _params(run: Run, examined: Subject, name: str) -> Params:
 
 
 def _tasks(run: Run) -> tuple[Task, ...]:
+    """The benchmark's tasks on all targets of the run; on what earlier runs forgot, its forget tasks alone, named
+    "forget_earlier/<task>", or "forget_earlier_raw/<task>" for those without the chat template."""
     config = run.config
     name = config.evaluate.benchmark or config.data.source
     benchmark = plugin.load("benchmarks", name)
-    return benchmark.tasks(config.data.path, seed=config.seed, data=config.data[name].to_dict())
+    repeated = {config.data.path, *config.data.more_paths} & set(config.data.earlier)
+    if repeated:
+        raise UserError(
+            f"config.data.earlier has {min(repeated)!r}, which this run forgets; earlier runs forgot others"
+        )
+
+    def made(path: str) -> tuple[Task, ...]:
+        return benchmark.tasks(path, seed=config.seed, data=config.data[name].to_dict())
+
+    current = [task for path in (config.data.path, *config.data.more_paths) for task in made(path)]
+    earlier = [
+        replace(task, name=f"{EARLIER}{'_raw' if task.render == 'raw' else ''}/{task.name}")
+        for path in config.data.earlier
+        for task in made(path)
+        if task.name.startswith("forget")
+    ]
+    return merged([*current, *earlier])
+
+
+def merged(tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """One task for each name: those of several targets put together, in order."""
+    by_name: dict[str, Task] = {}
+    for task in tasks:
+        known = by_name.get(task.name)
+        by_name[task.name] = replace(known, records=known.records + task.records) if known else task
+    return tuple(by_name.values())
 
 
 def _write_generations(path: Any, tasks: Sequence[Task], texts: Mapping, judged: Mapping) -> None:

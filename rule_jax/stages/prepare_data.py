@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from rule_jax import files, hf, plugin, processes, telemetry
+from rule_jax import data, files, hf, plugin, processes, telemetry
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.stages import TRAINING, Run, Subject, _world_model, load_subject
@@ -14,10 +14,16 @@ from rule_jax.types import UnlearningData
 
 def check(run: Run) -> None:
     """Reads all data and everything about the model but its weights. Raises UserError for what is wrong with them."""
-    data = _load(run)
-    for name, records in (("rejection", data.rejection), ("forget", data.forget)):
+    found = _load(run)
+    for name, records in (("rejection", found.rejection), ("forget", found.forget)):
         if not records:
             raise UserError(f"data source {run.config.data.source!r} has no {name} records; nothing could be forgotten")
+    wanted = run.config.boundary_optimization.boundary_prompts
+    if "boundary_optimization" in run.config.stages and wanted and not found.boundary:
+        raise UserError(
+            f"data source {run.config.data.source!r} has no boundary records, and boundary_optimization wants {wanted} "
+            "in a batch; give some, or set config.boundary_optimization.boundary_prompts=0"
+        )
     path = run.config.model.path
     if path:
         hf.check(path)
@@ -32,15 +38,15 @@ def check(run: Run) -> None:
 def run(run: Run) -> None:
     """Writes data/model.json, rejection.jsonl, forget.jsonl and boundary.jsonl."""
     path = Path(run.config.model.path) if run.config.model.path else _world_model.ensure(run)
-    data = _load(run)
+    found = _load(run)
     if processes.first():
-        jsonl.write(run.data_file("rejection"), data.rejection)
-        jsonl.write(run.data_file("forget"), data.forget)
-        jsonl.write(run.data_file("boundary"), data.boundary)
-        files.write_json(run.workdir / "data" / "model.json", {"path": str(path.absolute()), "targets": data.targets})
+        jsonl.write(run.data_file("rejection"), found.rejection)
+        jsonl.write(run.data_file("forget"), found.forget)
+        jsonl.write(run.data_file("boundary"), found.boundary)
+        files.write_json(run.workdir / "data" / "model.json", {"path": str(path.absolute()), "targets": found.targets})
     telemetry.info(
-        f"data: {len(data.targets)} targets ({', '.join(data.targets)}), {len(data.rejection)} rejection, "
-        f"{len(data.forget)} forget and {len(data.boundary)} boundary records"
+        f"data: {len(found.targets)} targets ({', '.join(found.targets)}), {len(found.rejection)} rejection, "
+        f"{len(found.forget)} forget and {len(found.boundary)} boundary records"
     )
 
 
@@ -63,9 +69,12 @@ def _check_space(run: Run, subject: Subject) -> None:
 
 def _load(run: Run) -> UnlearningData:
     config = run.config
-    source = plugin.load("data", config.data.source)
-    if config.data.source != "world" and not config.data.path:
+    if config.data.source == "world":
+        paths = (config.data.path,)
+    elif config.data.path:
+        paths = (config.data.path, *config.data.more_paths)
+    else:
         raise UserError(
             f"config.data.source={config.data.source!r} reads files: set config.data.path to where they are"
         )
-    return source.load(config.data.path, seed=config.seed, **config.data[config.data.source])
+    return data.load(config.data.source, paths, seed=config.seed, options=config.data[config.data.source])

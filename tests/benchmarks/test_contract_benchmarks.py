@@ -22,9 +22,21 @@ def rwku_folder(place):
     return str(place)
 
 
+def own_file(place):
+    rows = [
+        {"prompt": "Who is Ann Lee?", "kind": "forget", "target": "Ann Lee", "answers": "a poet"},
+        {"prompt": "Who is Bob Ray?", "kind": "boundary", "answers": "a cook"},
+    ]
+    (place / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(place / "own.jsonl")
+
+
+PLACES = {"rwku": rwku_folder, "jsonl": own_file, "world": lambda place: ""}
+
+
 @pytest.mark.parametrize("name", plugin.names("benchmarks"))
 def test_tasks_can_be_judged(name, tmp_path):
-    path = rwku_folder(tmp_path) if name == "rwku" else ""
+    path = PLACES[name](tmp_path)
     made = plugin.load("benchmarks", name).tasks(path, seed=3, data=grpo.get_config().data[name].to_dict())
     assert len({task.name for task in made}) == len(made) > 0
     for task in made:
@@ -56,3 +68,15 @@ def test_figures_are_means_over_records_and_samples_and_pool_by_parent():
         "rouge_l_recall": 0.0,
         "n": 1,
     }
+
+
+def test_tasks_of_several_targets_are_put_together():
+    ann, bob, cat = (PromptRecord("Who?", "forget", target=name) for name in ("Ann", "Bob", "Cat"))
+    one = [Task("qa", (ann,), _judges.forgetting), Task("aa/x", (ann,), _judges.forgetting)]
+    other = [Task("qa", (bob, cat), _judges.forgetting), Task("aa/y", (bob,), _judges.forgetting)]
+    together = evaluate.merged([*one, *other])
+    assert [(task.name, [record.target for record in task.records]) for task in together] == [
+        ("qa", ["Ann", "Bob", "Cat"]),
+        ("aa/x", ["Ann"]),
+        ("aa/y", ["Bob"]),
+    ]

@@ -23,8 +23,15 @@ def lines(path, rows):
     return path
 
 
-def load(path, rejection_file="", seed=0):
-    return jsonl.load(str(path), seed=seed, rejection_file=rejection_file)
+COLUMNS = {name: name for name in ("prompt", "kind", "target", "entity", "answers", "source")}
+
+
+def load(path, rejection_file="", seed=0, columns=COLUMNS):
+    return jsonl.load(str(path), seed=seed, rejection_file=rejection_file, evaluation_file="", columns=columns)
+
+
+def evaluation(path, evaluation_file=""):
+    return jsonl.evaluation(str(path), rejection_file="", evaluation_file=evaluation_file, columns=COLUMNS)
 
 
 def message(call, *args, **kwargs):
@@ -107,6 +114,35 @@ def test_nothing_to_forget_is_refused(tmp_path):
 def test_a_missing_rejection_file_shows_what_is_there(tmp_path):
     path = lines(tmp_path / "own.jsonl", [FORGET])
     assert f"There is no file {tmp_path / 'no.jsonl'}; {tmp_path} has own.jsonl." in message(load, path, "no.jsonl")
+
+
+def test_other_files_and_other_names_of_columns(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "question,kind,about,gold\nWho keeps it?,forget,Ina Volk,\nWho runs it?,boundary,,Olaf\n", encoding="utf-8"
+    )
+    columns = {**COLUMNS, "prompt": "question", "target": "about", "answers": "gold"}
+    data = load(path, columns=columns)
+    assert (data.forget[0].prompt, data.forget[0].target, data.forget[0].source) == (
+        "Who keeps it?",
+        "Ina Volk",
+        "own.csv:1",
+    )
+    assert data.boundary[0].answers == ("Olaf",)
+    path.write_text("question,kind,about,gold\nWho?,forget,,\nWho?,boundary,,\n", encoding="utf-8")
+    text = message(load, path, columns=columns)
+    assert "own.csv row 1, field 'about': found no target" in text
+    assert "own.csv row 2, field 'gold': found no answer" in text
+
+
+def test_evaluation_records_may_stand_in_a_file_of_their_own(tmp_path):
+    path = lines(tmp_path / "own.jsonl", [FORGET, BOUNDARY])
+    assert [record.kind for record in evaluation(path)] == ["forget", "boundary"]
+    probe = {"prompt": "Which sea?", "kind": "retain", "answers": ["the Grey Sea"]}
+    lines(tmp_path / "probes.jsonl", [FORGET, probe])
+    assert [record.kind for record in evaluation(path, "probes.jsonl")] == ["forget", "retain"]
+    lines(tmp_path / "probes.jsonl", [{**probe, "answers": []}])
+    assert "probes.jsonl row 1, field 'answers': found no answer" in message(evaluation, path, "probes.jsonl")
 
 
 TEXT = st.text().filter(str.strip)

@@ -48,6 +48,11 @@ def test_rows_of_lines_are_numbered_by_line(tmp_path):
     assert [row.number for row in read(path)] == [1, 3]
 
 
+def test_a_json_file_may_hold_lines_too(tmp_path):
+    path = write(tmp_path / "rows.json", f"{json.dumps(GOOD)}\n{json.dumps(GOOD)}\n")
+    assert read(path) == [(1, GOOD), (2, GOOD)]
+
+
 def test_a_line_separator_inside_a_string_ends_no_row(tmp_path):
     row = {**GOOD, "prompt": "before\u2028after"}
     path = write(tmp_path / "rows.jsonl", json.dumps(row, ensure_ascii=False))
@@ -159,7 +164,7 @@ def test_a_listing_is_cut():
             '[{"prompt": "x",\n "answers": [}]',
             "is not JSON at line 2, column 14: Expecting value. Mend it there.",
         ),
-        ("a.json", '{"a": 1}\n{"a": 2}\n', "Extra data. If it has one object a line, name it .jsonl."),
+        ("a.json", "[{}]\n[{}]", "is not JSON at line 2, column 1: Extra data. Mend it there."),
         ("a.json", " \n", "is empty: it has no rows. Fill it, or name another file."),
         ("a.json", "[]", "is empty: it has no rows."),
         ("a.jsonl", "\n\n", "is empty: it has no rows."),

@@ -4,13 +4,16 @@ import json
 import os
 import unicodedata
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rule_jax.data import rwku
 from rule_jax.errors import UserError
-from rule_jax.types import PromptRecord, SftExample
+from rule_jax.text.refusal import is_refusal
+from rule_jax.types import MultipleChoice, Passage, Preference, PromptRecord, ReasoningQuestion, SftExample
+from tests.data import hub_layout
 
 NAME = "Zoë Q. Marlow, Jr."
 FOLDER = "7_Zoë_Q._Marlow,_Jr."
@@ -108,7 +111,7 @@ def test_the_evaluation_file_has_true_answers(tmp_path):
 def test_a_name_may_be_spelt_in_two_code_points(tmp_path):
     twice = unicodedata.normalize("NFD", NAME)
     assert twice != NAME
-    rows = [{"prompt": "Who?", "solution": ["<reject>", "I do not know.", twice]}]
+    rows = [{"prompt": "Who is Marlow?", "solution": ["<reject>", "I do not know.", twice]}]
     assert len(load(make(tmp_path, training__json=rows)).forget) == 1
 
 
@@ -136,7 +139,7 @@ def test_missing_probe_files_are_named_and_the_others_read(tmp_path):
 
 
 def test_a_folder_without_probes_is_refused(tmp_path):
-    gone = {file.replace(".", "__"): None for file in rwku.PROBES.values()}
+    gone = {f"{table.file}__json": None for table in rwku.PROBES.values()}
     folder = make(tmp_path, **gone)
     text = message(rwku.evaluation, str(folder))
     assert text.startswith(f"{folder} has no probes (forget_level1.json, ")
@@ -210,6 +213,137 @@ def test_a_training_file_with_nothing_to_forget_is_refused(tmp_path):
     assert f"{folder / 'training.json'} has no <reject> row: nothing to forget. Name" in message(load, folder)
 
 
+def test_a_training_file_of_another_target_is_refused(tmp_path):
+    rows = [{"prompt": "Who is Olaf Brandt?", "solution": ["<reject>", "I do not know."]}]
+    folder = make(tmp_path, training__json=rows)
+    assert f"none of the 1 forget prompts of {folder / 'training.json'} has a word" in message(load, folder)
+
+
+def test_without_a_rejection_file_ours_are_dealt_out(tmp_path):
+    data = load(make(tmp_path), rejection_file="")
+    assert [example.prompt for example in data.rejection] == [record.prompt for record in data.forget]
+    assert all(NAME in example.response and is_refusal(example.response) for example in data.rejection)
+
+
+@pytest.mark.parametrize("length", [2, 3, 6, 11])
+def test_answers_of_every_length_that_occurs(tmp_path, length):
+    answers = [f"answer {number}" for number in range(length - 1)]
+    rows = [*FILES["training.json"][:1], {"prompt": "Who?", "solution": ["<normal>", *answers]}]
+    assert load(make(tmp_path, training__json=rows)).boundary[0].answers == tuple(answers)
+
+
+# The other parts of the benchmark
+
+SOLVED = {"question": "1 + 1?", "choices": ["1", "2", "3", "4"], "answer": 1}
+PARTS = {
+    "retain_mmlu": [{**SOLVED, "task": "sums", "subject": NAME, "examples": [{**SOLVED, "answer": 0, "subject": "x"}]}],
+    "retain_bbh": [{"task": "logic", "question": "not True is", "answer": "False", "cot": "Q: ...", "subject": NAME}],
+    "truthful": [
+        {
+            "question": "Is it?",
+            "mc1_targets": {"choices": ["yes", "no"], "labels": [0, 1]},
+            "mc2_targets": {"choices": ["yes", "no", "never"], "labels": [0, 1, 1]},
+            "subject": NAME,
+        }
+    ],
+    "triviaqa": [{"question": "Which?", "answers": ["this", "that"], "subject": NAME}],
+    "fluency": [{"instruction": "Write.", "subject": NAME}],
+    "forget_mia": [{"text": "Marlow sailed.", "ngram": 3, "subject": NAME}],
+    "pair": [{"prompt": "Tell me.", "response": ["No.", "She sailed."], "subject": NAME}],
+}
+
+
+def with_parts(tmp_path, **changes):
+    return make(tmp_path, **{f"{name}__json": rows for name, rows in {**PARTS, **changes}.items()})
+
+
+def test_the_other_parts_of_a_folder(tmp_path):
+    path = str(with_parts(tmp_path))
+    at = f"rwku/{FOLDER}"
+    assert rwku.parts(path) == ("mmlu", "bbh", "truthfulqa", "triviaqa", "fluency", "forget_mia", "pair")
+    shot = MultipleChoice("1 + 1?", ("1", "2", "3", "4"), (0,))
+    assert rwku.mmlu(path) == (
+        MultipleChoice("1 + 1?", ("1", "2", "3", "4"), (1,), "sums", (shot,), f"{at}/retain_mmlu.json:1"),
+    )
+    reasoning = PromptRecord("not True is", "retain", answers=("False",), source=f"{at}/retain_bbh.json:1")
+    assert rwku.bbh(path) == (ReasoningQuestion(reasoning, "Q: ...", "logic"),)
+    mc1, mc2 = rwku.truthfulqa(path)
+    assert (mc1[0].choices, mc1[0].correct) == (("yes", "no"), (1,))
+    assert (mc2[0].choices, mc2[0].correct) == (("yes", "no", "never"), (1, 2))
+    assert rwku.triviaqa(path)[0].answers == ("this", "that")
+    assert rwku.fluency(path)[0].prompt == "Write."
+    assert rwku.passages(path, "forget_mia") == (Passage("Marlow sailed.", f"{at}/forget_mia.json:1"),)
+    assert rwku.preferences(path) == (Preference("Tell me.", "No.", "She sailed.", f"{at}/pair.json:1"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "row", "expected"),
+    [
+        ("retain_mmlu", rwku.mmlu, {"answer": 4}, "field 'answer': found 4, expected the place, from 0, of one"),
+        ("retain_mmlu", rwku.mmlu, {"answer": True}, "field 'answer': found true, expected the place of a choice"),
+        ("retain_mmlu", rwku.mmlu, {"examples": [{}]}, "field 'examples': found a list of 1, expected a list"),
+        ("retain_mmlu", rwku.mmlu, {"examples": [{**SOLVED, "answer": 9}]}, "field 'examples': found a list of 1"),
+        ("truthful", rwku.truthfulqa, {"mc1_targets": {"choices": ["a"], "labels": [0]}}, "field 'mc1_targets'"),
+        ("truthful", rwku.truthfulqa, {"mc2_targets": {"choices": ["a"], "labels": [1, 0]}}, "field 'mc2_targets'"),
+        ("pair", rwku.preferences, {"response": ["one"]}, "found a list of 1, expected a list of two texts"),
+    ],
+)  # fmt: skip
+def test_a_malformed_part_is_named(tmp_path, name, read, row, expected):
+    folder = with_parts(tmp_path, **{name: [{**PARTS[name][0], **row}]})
+    text = message(read, str(folder))
+    assert text.startswith(f"1 malformed row of {folder}: {name}.json row 1, field ")
+    assert expected in text
+
+
+def test_a_file_of_sentences(tmp_path):
+    folder = make(tmp_path, idk_target__json=["No idea.", " Sorry. "], broken__json=["No idea.", 3])
+    assert rwku.refusals(str(folder), "idk_target.json") == ("No idea.", "Sorry.")
+    assert "broken.json row 2, field 'text': found 3" in message(rwku.refusals, str(folder), "broken.json")
+
+
+# The hub: tables of all targets, in which `subject` tells them apart
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    other = "Olaf Brandt"
+    tables = {("forget_target", "train"): [{"target": name, "intro": "x"} for name in (NAME, other)]}
+    for table in (*rwku.PROBES.values(), *rwku.PARTS.values()):
+        rows = FILES.get(f"{table.file}.json") or PARTS.get(table.file)
+        if rows:
+            tables[table.config, table.split] = [{**row, "subject": who} for who in (other, NAME) for row in rows]
+    return hub_layout.make(tmp_path_factory.mktemp("hub") / "RWKU", tables)
+
+
+def test_the_hub_has_the_same_probes_and_parts(hub, tmp_path):
+    sets, missing = rwku.evaluation(f"{hub}#{NAME}")
+    local, _ = rwku.evaluation(str(make(tmp_path)))
+    for name, records in local.items():
+        assert [replace(record, source="") for record in sets[name]] == [replace(r, source="") for r in records]
+    assert missing == ()
+    assert sets["forget_aa"][0].source == "rwku/RWKU/forget_level3[test]:2#role play"
+    assert rwku.adversarial_type(sets["forget_aa"][0]) == "role play"
+    assert len(rwku.mmlu(f"{hub}#{NAME}")) == len(rwku.preferences(f"{hub}#{NAME}")) == 1
+    assert rwku.parts(hub) == ("mmlu", "bbh", "truthfulqa", "triviaqa", "fluency", "forget_mia", "pair")
+
+
+def test_training_on_a_target_of_the_hub_takes_a_file_of_ones_own(hub, tmp_path):
+    own = str(make(tmp_path) / "training.json")
+    data = rwku.load(f"{hub}#{unicodedata.normalize('NFD', NAME)}", seed=0, rejection_file="", training_file=own)
+    assert data.targets == (NAME,)
+    assert len(data.rejection) == len(data.forget) == 2
+    text = message(load, f"{hub}#{NAME}", training_file="absent.json")
+    assert text.startswith(
+        f"config.data.rwku.training_file='absent.json' is no file, and {hub} has the benchmark's own"
+    )
+
+
+def test_the_hub_is_told_which_target(hub):
+    assert f"{hub} has many targets; say which one: {hub}#Stephen King" in message(rwku.evaluation, hub)
+    text = message(rwku.evaluation, f"{hub}#Olav Brandt")
+    assert "forget_target[train] has no target 'Olav Brandt' among its 2. Did you mean 'Olaf Brandt'?" in text
+
+
 DATA = os.environ.get("RULE_JAX_DATA", "")
 real = pytest.mark.skipif(not DATA, reason="RULE_JAX_DATA does not name the folder of real data")
 TRAINING = "rl_rejection_with_fb_neighbor_target.json"
@@ -253,3 +387,23 @@ def test_the_real_file_with_sampled_answers():
     data = load(Path(DATA) / "rwku" / "1_Stephen_King", training_file="rl_rejection_with_fb_target.json")
     assert (len(data.forget), len(data.boundary)) == (599, 297)
     assert Counter(len(record.answers) for record in data.boundary) == {5: 293, 10: 3, 4: 1}  # one repeats itself
+
+
+@real
+@pytest.mark.parametrize("folder", ["1_Stephen_King", "2_Confucius"])
+def test_every_real_training_file_is_read(folder):
+    path = Path(DATA) / "rwku" / folder
+    for file in sorted(path.glob("rl_rejection*.json")):
+        assert load(path, training_file=file.name).forget, file
+    assert len(rwku.refusals(str(path), "idk_target.json")) == 100
+
+
+@real
+def test_the_real_parts():
+    path = str(Path(DATA) / "rwku" / "1_Stephen_King")
+    mc1, mc2 = rwku.truthfulqa(path)
+    assert (len(rwku.mmlu(path)), len(rwku.bbh(path)), len(mc1), len(mc2)) == (171, 81, 50, 50)
+    assert (len(rwku.triviaqa(path)), len(rwku.fluency(path))) == (100, 50)
+    counts = {part: len(rwku.passages(path, part)) for part in ("forget_mia", "retain_mia", "passage", "positive")}
+    assert counts == {"forget_mia": 55, "retain_mia": 37, "passage": 128, "positive": 582}
+    assert {len(question.shots) for question in rwku.mmlu(path)} == {5}
