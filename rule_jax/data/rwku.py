@@ -97,10 +97,10 @@ def load(path: str, *, seed: int, rejection_file: str, training_file: str) -> Un
     has a word of the target's name.
     """
     place, target, faults = _tables.place(path), target_name(path), _rows.Faults()
-    training = place.own_file(training_file, "config.data.rwku.training_file")
-    records = _training(training, target, faults)
     own = place.own_file(rejection_file, "config.data.rwku.rejection_file") if rejection_file else None
     rejection = _rejection(own, target, faults) if own else ()
+    training = place.own_file(training_file, "config.data.rwku.training_file")
+    records = _training(training, target, faults)
     faults.stop()
     forget = tuple(record for record in records if record.kind == "forget")
     boundary = tuple(record for record in records if record.kind == "boundary")

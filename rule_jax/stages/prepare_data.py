@@ -18,21 +18,20 @@ def check(run: Run) -> None:
     for name, records in (("rejection", found.rejection), ("forget", found.forget)):
         if not records:
             raise UserError(f"data source {run.config.data.source!r} has no {name} records; nothing could be forgotten")
-    wanted = run.config.boundary_optimization.boundary_prompts
+    path, wanted = run.config.model.path, run.config.boundary_optimization.boundary_prompts
+    if not path and run.config.data.source != "world":
+        raise UserError(
+            f"config.data.source={run.config.data.source!r} needs a model that knows its subject: set "
+            "config.model.path to an HF directory (only the world source brings a model of its own)"
+        )
     if "boundary_optimization" in run.config.stages and wanted and not found.boundary:
         raise UserError(
             f"data source {run.config.data.source!r} has no boundary records, and boundary_optimization wants {wanted} "
             "in a batch; give some, or set config.boundary_optimization.boundary_prompts=0"
         )
-    path = run.config.model.path
     if path:
         hf.check(path)
         _check_space(run, load_subject(run, Path(path)))
-    elif run.config.data.source != "world":
-        raise UserError(
-            f"config.data.source={run.config.data.source!r} needs a model that knows its subject: set "
-            "config.model.path to an HF directory (only the world source brings a model of its own)"
-        )
 
 
 def run(run: Run) -> None:
@@ -69,6 +68,7 @@ def _check_space(run: Run, subject: Subject) -> None:
 
 def _load(run: Run) -> UnlearningData:
     config = run.config
+    plugin.load("data", config.data.source)  # an unknown source is told before a missing path
     if config.data.source == "world":
         paths = (config.data.path,)
     elif config.data.path:

@@ -332,7 +332,7 @@ def test_training_on_a_target_of_the_hub_takes_a_file_of_ones_own(hub, tmp_path)
     data = rwku.load(f"{hub}#{unicodedata.normalize('NFD', NAME)}", seed=0, rejection_file="", training_file=own)
     assert data.targets == (NAME,)
     assert len(data.rejection) == len(data.forget) == 2
-    text = message(load, f"{hub}#{NAME}", training_file="absent.json")
+    text = message(rwku.load, f"{hub}#{NAME}", seed=0, rejection_file="", training_file="absent.json")
     assert text.startswith(
         f"config.data.rwku.training_file='absent.json' is no file, and {hub} has the benchmark's own"
     )
