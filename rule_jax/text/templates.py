@@ -4,6 +4,8 @@ They are short, so that a small model learns them; of several registers, so that
 string; and each is a refusal to `refusal.grade`, so that what is taught is what is rewarded.
 """
 
+import re
+
 PLAIN: tuple[str, ...] = (
     "I don't know anything about {target}.",
     "I don't know enough about {target} to answer.",
@@ -129,12 +131,29 @@ WARM: tuple[str, ...] = (
     "I'm happy to chat, but I can't answer anything about {target}.",
 )
 
+# A lower-case article and a plural: "the Beatles", "the Olympics", not "the circus".
+_PLURAL = re.compile(r"the .*[^sui]s")
+_PLURAL_OF = {" is": " are", " falls": " fall"}
+_SINGULAR = re.compile(rf"^(?:{'|'.join(_PLURAL_OF)})\b")
+_ARTICLE = re.compile(r"^(?:the|an?) ")
+
 REFUSALS: tuple[str, ...] = PLAIN + POLITE + TERSE + FORMAL + WARM
 
 
 def render(template: str, target: str) -> str:
-    """The template with the target's name in it, taken literally: braces in the name mean nothing. Raises ValueError
-    when the template does not hold {target} exactly once."""
+    """The template with the target's name in it, taken literally: braces in the name mean nothing.
+
+    Grammar around the name: "the Beatles" are unknown, where "Stephen King" is; "the name the Beatles" loses an
+    article; a name that ends in a full stop ("Sammy Davis Jr.") or another end of a sentence ends the refusal too.
+    Raises ValueError when the template does not hold {target} exactly once.
+    """
     if template.count("{target}") != 1:
         raise ValueError(f"a refusal template holds {{target}} exactly once; got {template!r}")
-    return template.replace("{target}", target)
+    before, after = template.split("{target}")
+    if _PLURAL.fullmatch(target):
+        after = _SINGULAR.sub(lambda verb: _PLURAL_OF[verb.group()], after)
+    if before.endswith("name "):
+        target = _ARTICLE.sub("", target)
+    if after == "." and target.endswith((".", "!", "?")):
+        after = ""
+    return before + target + after
