@@ -89,7 +89,7 @@ def describe() -> Run:
         if name not in known:
             raise UserError(f"config.stages has {name!r}; stages are {', '.join(known)}.{nearest(name, known)}")
     default = Path("runs") / Path(flags.FLAGS["config"].config_filename).stem  # type: ignore[attr-defined]
-    cache_dir = Path(CACHE_DIR.value or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "rule_jax").expanduser()
+    cache_dir = cache_directory()
     cache_compilations(cache_dir / "xla")
     return Run(
         config=config,
@@ -112,6 +112,10 @@ def same_everywhere(run: Run) -> None:
             f"process {jax.process_index()} was not started like the first one ({different}). Start the same command "
             "everywhere, with the same libraries."
         )
+
+
+def cache_directory() -> Path:
+    return Path(CACHE_DIR.value or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "rule_jax").expanduser()
 
 
 def compare(run: Run) -> None:

@@ -18,8 +18,8 @@ FLOORS = (
     ("models", "sharding"),
     ("sampling", "algorithms", "objectives", "moments"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf"),
-    ("stages",),
-    ("main", "chat", "convert", "plan", "sweep"),
+    ("stages", "builder"),
+    ("main", "chat", "build", "convert", "plan", "sweep"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 NEIGHBOURS = {  # (importer, imported) on one floor, allowed
@@ -31,6 +31,8 @@ NEIGHBOURS = {  # (importer, imported) on one floor, allowed
     ("benchmarks", "data"),
     ("hf", "programs"),
     ("checkpoint", "programs"),
+    ("builder", "stages"),
+    ("build", "main"),
 }
 OPS_MAY_IMPORT = {"jax", "numpy", "rule_jax.ops", "rule_jax.types", *sys.stdlib_module_names}
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}

@@ -136,6 +136,10 @@ class Client:
 
         asyncio.run(look())
 
+    def answered(self, request: Request) -> bool:
+        """Whether the journal has a reply, so that asking costs nothing."""
+        return self.journal.get(key_of(self._question(request))) is not None
+
     def ask(
         self, requests: Sequence[Request], parse: Callable[[str], T], on_reply: Callable[[], None] = lambda: None
     ) -> list[T | SetAside]:
@@ -186,7 +190,7 @@ class Client:
 
     async def _reply(self, api: openai.AsyncOpenAI, request: Request) -> str:
         """The reply's text, from the journal or from the endpoint. Raises _NoReply for a response without one."""
-        question = {"base_url": self.endpoint.base_url, "model": self.endpoint.model, **request._asdict()}
+        question = self._question(request)
         key = key_of(question)
         kept = self.journal.get(key)
         if kept is not None:
@@ -200,6 +204,9 @@ class Client:
             self.journal.add(key, json.loads(self.endpoint.scrubbed(json.dumps(entry))))
             self._purse.spent += usage
         return self.endpoint.scrubbed(text)
+
+    def _question(self, request: Request) -> dict[str, Any]:
+        return {"base_url": self.endpoint.base_url, "model": self.endpoint.model, **request._asdict()}
 
     async def _send(self, api: openai.AsyncOpenAI, request: Request) -> str:
         """The response's body. Raises _NoReply when the server will not have this one request, else UserError."""

@@ -1,0 +1,106 @@
+"""A forget and boundary set from a name.
+
+Command:   python -m rule_jax.build --config=configs/build.py --config.target="Stephen King" --workdir=runs/king_data
+           (config.backend: "openai", an endpoint, with its key in $OPENAI_API_KEY; "policy", the model of
+           config.model.path itself; "table", a file of entities, or the default world)
+           python -m rule_jax.build --config=configs/build.py --audit_only --config.data.source=rwku \
+               --config.data.path=RWKU/Target/1_Stephen_King --config.benchmark.name=rwku --config.benchmark.path=...
+Hardware:  none for "openai" and "table"; what the model needs for "policy" and for config.model.path.
+Result:    a folder that main reads with --config.data.source=jsonl --config.data.path=FOLDER.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from configs import grpo
+
+
+def get_config() -> ConfigDict:
+    main: Any = grpo.get_config()
+    c = ConfigDict()
+    c.seed = 0
+
+    # What to forget.
+    c.target = ""
+    c.aliases = ()  # other names of it
+    c.intro = ""  # a sentence about it, for names that are shared
+    c.queries = 300  # facts; each is asked as a question and as a fill-in-the-blank
+
+    # Who writes, and in which words: "" is rule_jax/builder/prompts; a folder replaces them file by file.
+    c.backend = "openai"
+    c.prompts = ""
+    c.openai = {
+        "relations": 15,  # kinds of facts
+        "items": 10,  # facts asked for at once
+        "rounds": 4,  # times that each relation is asked for more, at most
+        "temperature": 0.7,  # for facts; all else is greedy
+        "max_tokens": 2048,  # of a reply
+    }
+    c.policy = {"relations": 15, "items": 5, "rounds": 8, "temperature": 0.7, "max_tokens": 768, "asked_again": 2}
+    c.table = {"file": ""}  # "": the default world of this seed
+
+    # The endpoint of "openai". base_url: http://localhost:8000/v1 for vLLM, http://localhost:11434/v1 for Ollama.
+    c.llm = {
+        "base_url": "https://api.openai.com/v1",
+        "model": "gpt-4o-mini",
+        "api_key_env": "OPENAI_API_KEY",  # "" for a server without keys
+        "concurrency": 8,
+        "requests_per_minute": 500,
+        "tokens_per_minute": 200_000,  # counted at the longest reply
+        "timeout_s": 60.0,
+        "retries": 6,
+        "asked_again": 2,
+        # Over all runs in this folder; 0 is no limit. Money is in the currency of the prices.
+        "budget": {"requests": 0, "tokens": 0, "money": 2.0},
+        # (model, input, output) for a million tokens; check them, they change. Add a row for another model.
+        "prices": (("gpt-4o-mini", 0.15, 0.60), ("gpt-4o", 2.50, 10.00)),
+    }
+
+    # Entities beside the target. names: your own; () asks for `count`. attempts: neighbours tried for a query.
+    c.neighbours = {"count": 30, "names": (), "attempts": 3}
+
+    # The model that is to forget (model.path; "" for none): queries that it does not answer steadily are left out, and
+    # boundary answers are its own ("base") where they are steady, or the backend's everywhere ("backend").
+    c.model = main.model
+    c.mesh = main.mesh
+    c.evaluate = {"batch": 240}
+    c.answers = "base"
+    c.consistency = {"samples": 5, "temperature": 1.0, "agreement": 0.6, "max_new_tokens": 32}
+
+    # Judged before it is written. second_opinion: the backend says of each boundary query whether it is sound.
+    c.audit = {
+        "second_opinion": True,
+        "max_answer_share": 0.05,
+        "similarity": 0.92,
+        "language": "en",
+        "prompt_words": (3, 80),
+        "answer_words": (1, 60),
+        "actions": {  # drop the row (or the one answer at fault), report, or refuse the whole set
+            "refusal_answer": "drop",
+            "correcting_answer": "drop",
+            "dominant_answer": "drop",
+            "duplicate": "drop",
+            "near_duplicate": "drop",
+            "contradiction": "drop",
+            "false_premise": "drop",
+            "names_target": "drop",
+            "target_as_answer": "drop",
+            "unfit_entity": "drop",
+            "benchmark_entity": "drop",
+            "benchmark_probe": "drop",
+            "unnamed_target": "drop",
+            "language": "drop",
+            "length": "drop",
+            "cut_prompt": "drop",
+            "markup": "drop",
+            "no_refusal": "drop",
+            "unnamed_refusal": "drop",
+        },
+    }
+    c.benchmark = {"name": "", "path": ""}  # whose probes and neighbours must not be in the set
+
+    # For --audit_only: the records to judge.
+    c.data = main.data
+    c.data.source = ""
+    return c

@@ -1,0 +1,50 @@
+"""An OpenAI-compatible endpoint writes: config.llm says which. Replies are kept in replies.jsonl of the workdir."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rule_jax import telemetry
+from rule_jax.builder import Backend
+from rule_jax.builder.backends import _chat
+from rule_jax.builder.base_model import BaseModel
+from rule_jax.builder.wording import Wording
+from rule_jax.journal import Journal
+from rule_jax.llm.client import Client, Request
+from rule_jax.stages import Run
+
+
+def make(
+    run: Run,
+    wording: Wording,
+    base: BaseModel | None,
+    *,
+    relations: int,
+    items: int,
+    rounds: int,
+    temperature: float,
+    max_tokens: int,
+) -> Backend:
+    """Options as in `_chat.make`. The endpoint is looked for when something has to be asked of it. Raises UserError as
+    `llm.client.Client`."""
+    client = Client(Journal(run.workdir / "replies.jsonl"), **run.config.llm)
+    reached = False
+
+    def ask(requests: Sequence[Request], parse: Callable[[str], Any], what: str) -> list[Any]:
+        nonlocal reached
+        if not reached and not all(map(client.answered, requests)):
+            client.check()
+            reached = True
+        with telemetry.Progress(what, len(requests), unit="replies") as bar:
+            return client.ask(requests, parse, lambda: bar.advance({"cost": client.usage.money}))
+
+    return _chat.make(
+        ask,
+        wording,
+        relations=relations,
+        items=items,
+        rounds=rounds,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        spent=lambda: asdict(client.usage),
+    )

@@ -1,0 +1,108 @@
+"""What the model that is to forget says and knows, before it forgets. What it said is kept in a journal."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rule_jax import hf
+from rule_jax.journal import Journal, key_of
+from rule_jax.stages import Run, check_divides, load_subject
+from rule_jax.stages.evaluate import Answerer
+from rule_jax.text.leak import leaks_answer
+from rule_jax.text.refusal import is_refusal
+from rule_jax.types import PromptRecord, Task
+
+_CHUNK = 8  # batches whose answers are lost by an interrupt, at most
+
+
+class Known(NamedTuple):
+    """The greedy answer to a query, and the share of sampled answers that agree with it."""
+
+    answer: str
+    agreement: float
+
+
+class BaseModel:
+    """The model of config.model.path, answering through our own sampler.
+
+    Raises UserError for a directory that is no model, and for a config.evaluate.batch that the mesh does not divide.
+    """
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.subject = load_subject(run, Path(run.config.model.path))
+        check_divides(run, "config.evaluate.batch", run.config.evaluate.batch)
+        hf.check(run.config.model.path)
+        self.identity = _identity(self.subject.path)
+        self.journal = Journal(run.workdir / "base_answers.jsonl")
+        self._speak: Callable[[Sequence[Task], str], dict[str, list[list[str]]]] | None = None
+        self._markup = sorted(
+            {token.content for token in self.subject.tokenizer.added_tokens_decoder.values()}, key=len, reverse=True
+        )
+
+    def answers(
+        self, prompts: Sequence[str], *, samples: int, temperature: float, max_new_tokens: int, stop: str, what: str
+    ) -> list[list[str]]:
+        """`samples` answers to each prompt, as a chat turn, cut at `stop`. Special tokens in a prompt's text are taken
+        out of it: nothing that it quotes can end a turn or begin another."""
+        drawn = {"samples": samples, "temperature": temperature, "max_new_tokens": max_new_tokens, "stop": stop}
+        settings = {"model": self.identity, "seed": self.run.config.seed, **drawn}
+        settings["system"] = self.run.config.model.system_prompt
+        prompts = [defused(prompt, self._markup) for prompt in prompts]
+        keys = [key_of({**settings, "prompt": prompt}) for prompt in prompts]
+        waiting = [(k, p) for k, p in dict(zip(keys, prompts)).items() if self.journal.get(k) is None]
+        size = max(1, self.run.config.evaluate.batch // samples) * _CHUNK
+        for start in range(0, len(waiting), size):
+            chunk = waiting[start : start + size]
+            records = tuple(PromptRecord(prompt, "retain") for _, prompt in chunk)
+            task = Task("answers", records, judge=lambda record, text: {}, **drawn)
+            label = f"{what}, {start + len(chunk)} of {len(waiting)}"
+            for (key, prompt), texts in zip(chunk, self._say([task], label)["answers"]):
+                self.journal.add(key, {"prompt": prompt, "answers": texts})
+        return [self.journal.get(key)["answers"] for key in keys]  # type: ignore[index]
+
+    def knows(
+        self, prompts: Sequence[str], *, samples: int, temperature: float, max_new_tokens: int, what: str
+    ) -> list[Known]:
+        """The greedy answer to each prompt, and how many of `samples` others agree. A refusal agrees with nothing."""
+        shape = {"max_new_tokens": max_new_tokens, "stop": "\n"}
+        greedy = self.answers(prompts, samples=1, temperature=0.0, what=what, **shape)
+        sampled = self.answers(prompts, samples=samples, temperature=temperature, what=f"{what}, sampled", **shape)
+        return [Known(texts[0], agreement(texts[0], others)) for texts, others in zip(greedy, sampled)]
+
+    def _say(self, tasks: Sequence[Task], label: str) -> dict[str, list[list[str]]]:
+        if self._speak is None:  # weights are loaded when something is to be said
+            answerer = Answerer(self.run, self.subject)
+            params = hf.load_params(self.subject.path, self.subject.model, self.run.mesh)
+            self._speak = lambda tasks, label: answerer(params, tasks, label)
+        return self._speak(tasks, label)
+
+
+def agreement(answer: str, others: Sequence[str]) -> float:
+    """The share of `others` that hold the answer, or are held by it; 0 for an empty answer and for a refusal."""
+    if not answer.strip() or is_refusal(answer):
+        return 0.0
+    same = [leaks_answer(other, [answer]) or leaks_answer(answer, [other]) for other in others]
+    return sum(same) / len(same)
+
+
+def defused(text: str, markup: Sequence[str]) -> str:
+    """The text without any of the tokens, also where taking one out would make another."""
+    found: Any = True
+    while found:
+        found = [token for token in markup if token and token in text]
+        for token in found:
+            text = text.replace(token, "")
+    return text
+
+
+def _identity(path: Path) -> str:
+    """A digest of what a model directory holds: config and tokenizer by content, weights by name, size and time."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        if file.suffix in (".json", ".jinja"):
+            digest.update(file.read_bytes())
+        elif file.suffix == ".safetensors":
+            digest.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]

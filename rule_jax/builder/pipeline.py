@@ -1,0 +1,245 @@
+"""From a name to a folder that `config.data.source=jsonl` reads: the steps of `python -m rule_jax.build`, in order.
+
+What costs time or money (an endpoint's replies, the base model's answers) is in a journal of the workdir before it is
+used; everything else is a function of those and of the config. A rerun therefore does again what it must and no more.
+"""
+
+import datetime
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any, NamedTuple
+
+from rule_jax import files, plugin, telemetry
+from rule_jax.builder import Backend, Opinion, Target, Unusable, audit, audit_report, boundary, queries
+from rule_jax.builder.base_model import BaseModel, Known
+from rule_jax.builder.wording import Wording
+from rule_jax.data import jsonl
+from rule_jax.errors import UserError
+from rule_jax.journal import key_of
+from rule_jax.stages import Run, check_positive
+from rule_jax.text import templates
+from rule_jax.types import PromptRecord, SftExample, UnlearningData
+
+SURPLUS = 1.3  # facts asked for, per query that is wanted: some are the same, some are not known
+BLANK = "___"
+
+
+def check(run: Run, *, audit_only: bool) -> None:
+    """Raises UserError for a config that makes no sense, before anything is asked or written."""
+    config = run.config
+    audit.check_actions(config.audit.actions)
+    if audit_only and not config.data.source:
+        raise UserError("--audit_only judges the records of config.data: set config.data.source and config.data.path")
+    if audit_only:
+        return
+    if config.data.source:
+        raise UserError("config.data.source is set, but a build makes its own records; --audit_only judges others")
+    _target(run)
+    known = plugin.names("builder.backends")
+    if config.backend not in known:
+        raise UserError(f"config.backend={config.backend!r}; backends are {', '.join(known)}")
+    if config.answers not in ("base", "backend"):
+        raise UserError(f"config.answers={config.answers!r}: it must be base or backend")
+    if config.queries < 1:
+        raise UserError(f"config.queries={config.queries}: it must be positive")
+    check_positive("neighbours", config.neighbours, "count", "attempts")
+    check_positive("consistency", config.consistency, "samples", "temperature", "agreement", "max_new_tokens")
+    if config.evaluate.batch % config.consistency.samples:
+        raise UserError(
+            f"config.evaluate.batch={config.evaluate.batch} must be a multiple of config.consistency.samples="
+            f"{config.consistency.samples}"
+        )
+
+
+def build(run: Run) -> None:
+    """Writes forget.jsonl, boundary.jsonl, rejection.jsonl, set_aside.jsonl, audit.json, audit.md, provenance.json.
+
+    Raises UserError for a backend that gives nothing of use, and for a set that the audit refuses.
+    """
+    config, target = run.config, _target(run)
+    wording = Wording(config.prompts)
+    benchmark = _benchmark(run)
+    base = BaseModel(run) if config.model.path else None
+    backend: Backend = plugin.load("builder.backends", config.backend).make(
+        run, wording, base, **config[config.backend]
+    )
+    aside: dict[str, list[Unusable]] = {}
+
+    # 1. Forget queries: diverse, named, and known to the base model.
+    items, aside["facts"] = backend.facts(target, round(SURPLUS * config.queries))
+    items, aside["queries"] = queries.select(items, target, config.queries, config.audit.similarity)
+    forget = queries.forget_records(items, target, config.backend)
+    if base:
+        known = _knowledge(run, wording, base, forget, "forget queries")
+        forget, aside["unknown"] = queries.known(forget, known, config.consistency.agreement)
+    _require(run, forget, "forget query", aside)
+    kept = {record.prompt for record in forget}
+    items = [item for item in items if item.question in kept or item.cloze in kept]
+    telemetry.info(f"{len(forget)} forget queries on {len({item.relation for item in items})} relations")
+
+    # 2. The same queries about neighbours.
+    names = list(config.neighbours.names) or backend.neighbours(target, config.neighbours.count)
+    names, aside["neighbours"] = boundary.fit_neighbours(backend, target, names)
+    _require(run, names, "neighbour", aside)
+    made, aside["rewriting"] = boundary.rewrite(
+        backend, target, items, names, attempts=config.neighbours.attempts, seed=config.seed
+    )
+    near = boundary.records(made, target, config.backend)
+    _require(run, near, "boundary query", aside)
+
+    # 3. Their answers: what the base model says where it is steady, else the backend's.
+    if base and config.answers == "base":
+        known = _knowledge(run, wording, base, near, "boundary queries")
+        near = boundary.answered(near, known, config.consistency.agreement)
+    telemetry.info(f"{len(near)} boundary queries about {len(names)} neighbours")
+
+    # 4. Audit, and 5. refusals: one for each forget question.
+    data = UnlearningData((target.name,), _refusals(forget, config.seed), tuple(forget), tuple(near))
+    opinions = backend.opinions(near) if config.audit.second_opinion else []
+    data = _audited(run, data, target.aliases, benchmark, opinions)
+    _write(run, data, aside)
+    asked = {name: key_of(text) for name, text in wording.texts.items()}
+    model = {"path": config.model.path, "identity": base.identity} if base else None
+    _write_provenance(run, data, {"target": asdict(target), "prompts": asked, "base": model, "spent": backend.spent()})
+
+
+def audit_only(run: Run) -> None:
+    """Audits the records of config.data instead of building any; writes the report, and the set as it is repaired."""
+    config = run.config
+    source = plugin.load("data", config.data.source)
+    data = source.load(config.data.path, seed=config.seed, **config.data[config.data.source])
+    data = _audited(run, data, tuple(config.aliases), _benchmark(run), [])
+    _write(run, data, {})
+    _write_provenance(run, data, {"target": list(data.targets), "source": config.data.source})
+
+
+def _target(run: Run) -> Target:
+    name = " ".join(run.config.target.split())
+    if not name:
+        raise UserError("config.target is empty: whom or what to forget, e.g. --config.target='Stephen King'")
+    return Target(name, tuple(run.config.aliases), " ".join(run.config.intro.split()))
+
+
+class _Benchmark(NamedTuple):
+    """What training must leave alone: the probes, and the neighbours that they measure."""
+
+    probes: tuple[PromptRecord, ...] = ()
+    neighbours: frozenset[str] = frozenset()
+
+
+def _benchmark(run: Run) -> _Benchmark:
+    """The probes of config.benchmark; none where none is named."""
+    settings = run.config.benchmark
+    if not settings.name:
+        return _Benchmark()
+    data = run.config.data[settings.name].to_dict()
+    tasks = plugin.load("benchmarks", settings.name).tasks(settings.path, seed=run.config.seed, data=data)
+    neighbours = {record.entity for task in tasks if task.name.startswith("neighbor") for record in task.records}
+    return _Benchmark(tuple(record for task in tasks for record in task.records), frozenset(neighbours - {""}))
+
+
+def _knowledge(run: Run, wording: Wording, base: BaseModel, records: Sequence[PromptRecord], what: str) -> list[Known]:
+    settings = run.config.consistency
+    return base.knows(
+        [wording.fill("answer", query=record.prompt) for record in records],
+        samples=settings.samples,
+        temperature=settings.temperature,
+        max_new_tokens=settings.max_new_tokens,
+        what=what,
+    )
+
+
+def _refusals(forget: Sequence[PromptRecord], seed: int) -> tuple[SftExample, ...]:
+    """Stage 1's examples: every question (not the fill-in-the-blanks), refused in each register in turn."""
+    asked = [record for record in forget if BLANK not in record.prompt] or forget
+    deck = random.Random(seed).sample(templates.REFUSALS, len(templates.REFUSALS))
+    return tuple(
+        SftExample(record.prompt, templates.render(deck[row % len(deck)], record.target), record.source)
+        for row, record in enumerate(asked)
+    )
+
+
+def _audited(
+    run: Run,
+    data: UnlearningData,
+    aliases: Sequence[str],
+    benchmark: _Benchmark,
+    opinions: Sequence[Opinion],
+) -> UnlearningData:
+    """The data after repair; the report is written first, so that a refusal can be read up."""
+    settings = run.config.audit
+    case = audit.Case(
+        data,
+        aliases=aliases,
+        probes=benchmark.probes,
+        reserved=benchmark.neighbours,
+        opinions=opinions,
+        max_answer_share=settings.max_answer_share,
+        similarity=settings.similarity,
+        language=settings.language,
+        prompt_words=tuple(settings.prompt_words),
+        answer_words=tuple(settings.answer_words),
+    )
+    findings = audit.audit(case)
+    report = audit_report.summary(data, findings, settings.actions)
+    _write_report(run, report)
+    kept = audit.repair(data, findings, settings.actions)
+    _write_report(run, audit_report.summary(data, findings, settings.actions, kept))
+    for part in ("forget", "boundary"):
+        if getattr(data, part) and not getattr(kept, part):
+            raise UserError(f"the audit leaves no {part} row; {run.workdir / 'audit.md'} says why")
+    told = {name: sum(check["rows"].values()) for name, check in report["checks"].items()}
+    found = ", ".join(f"{name} {count}" for name, count in told.items() if count)
+    telemetry.info(f"audit: {found or 'nothing found'}; {run.workdir / 'audit.md'} has examples")
+    return kept
+
+
+def _require(run: Run, found: Sequence[Any], what: str, aside: dict[str, list[Unusable]]) -> None:
+    """Raises UserError when there is not one, with a reason that was given on the way."""
+    if found:
+        return
+    _write_aside(run, aside)
+    reasons = [unusable for step in aside.values() for unusable in step]
+    last = f" The last: {reasons[-1].asked[:80]!r}: {reasons[-1].reason[:200]}." if reasons else ""
+    raise UserError(
+        f"the backend {run.config.backend!r} gave no {what} of use.{last} {run.workdir / 'set_aside.jsonl'} has all."
+    )
+
+
+def _write_report(run: Run, report: dict[str, Any]) -> None:
+    files.write_json(run.workdir / "audit.json", report)
+    files.write_text(run.workdir / "audit.md", audit_report.markdown(report))
+
+
+def _write(run: Run, data: UnlearningData, aside: dict[str, list[Unusable]]) -> None:
+    for part in ("forget", "boundary", "rejection"):
+        jsonl.write(run.workdir / f"{part}.jsonl", getattr(data, part))
+    _write_aside(run, aside)
+    telemetry.info(
+        f"wrote {len(data.forget)} forget, {len(data.boundary)} boundary and {len(data.rejection)} rejection rows; use "
+        f"them with --config.data.source=jsonl --config.data.path={run.workdir}"
+    )
+
+
+def _write_aside(run: Run, aside: dict[str, list[Unusable]]) -> None:
+    rows = [{"step": step, **asdict(unusable)} for step, list_ in aside.items() for unusable in list_]
+    files.write_text(
+        run.workdir / "set_aside.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    )
+
+
+def _write_provenance(run: Run, data: UnlearningData, more: dict[str, Any]) -> None:
+    files.write_json(
+        run.workdir / "provenance.json",
+        {
+            "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "rule_jax": metadata.version("rule_jax"),
+            **more,
+            "rows": {part: len(getattr(data, part)) for part in ("forget", "boundary", "rejection")},
+            "refusal_templates": len(templates.REFUSALS),
+            "config": json.loads(json.dumps(run.config.to_dict(), default=list)),
+        },
+    )
