@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
         "items": 10,  # facts asked for at once
         "rounds": 4,  # times that each relation is asked for more, at most
         "temperature": 0.7,  # for facts; all else is greedy
-        "max_tokens": 2048,  # of a reply
+        "max_tokens": 1600,  # of a list of facts; replies about one query get a quarter
     }
     c.policy = {"relations": 15, "items": 5, "rounds": 8, "temperature": 0.7, "max_tokens": 768, "asked_again": 2}
     c.table = {"file": ""}  # "": the default world of this seed

@@ -185,9 +185,11 @@ def _near_duplicate(case: Case) -> _Found:
     """Question and fill-in-the-blank of one fact are a pair, not twins: each form is compared with its own."""
     for part in ("forget", "boundary"):
         prompts = [record.prompt for record in getattr(case.data, part)]
+        answers = [record.answers[0] if record.answers else "" for record in getattr(case.data, part)]
         for blank in (False, True):
             rows = [row for row, prompt in enumerate(prompts) if (_BLANK.search(prompt) is not None) == blank]
-            for row, twin in zip(rows, earlier_twins([prompts[row] for row in rows], case.similarity)):
+            twins = earlier_twins([prompts[row] for row in rows], [answers[row] for row in rows], case.similarity)
+            for row, twin in zip(rows, twins):
                 if twin is not None and normalize(prompts[rows[twin]]) != normalize(prompts[row]):
                     yield part, row, f"nearly that of {case.place(part, rows[twin])}: {prompts[rows[twin]]!r}", ()
 

@@ -27,7 +27,8 @@ def select(items: Sequence[Item], target: Target, count: int, similarity: float)
         else:
             left_out.append(Unusable(item.question, f"it never names {target.name}"))
     by_relation: dict[str, list[Item]] = defaultdict(list)
-    for item, twin in zip(named, earlier_twins([item.question for item in named], similarity)):
+    twins = earlier_twins([item.question for item in named], [item.answer for item in named], similarity)
+    for item, twin in zip(named, twins):
         if twin is None:
             by_relation[item.relation].append(item)
         else:

@@ -32,10 +32,12 @@ def make(
     spent: Callable[[], dict[str, float]],
 ) -> Backend:
     """relations: how many kinds of facts are asked about. items: facts asked for in one request. rounds: how often each
-    relation is asked for more. temperature: for facts; all else is greedy. max_tokens: the longest reply."""
+    relation is asked for more. temperature: for facts; all else is greedy. max_tokens: the longest list of facts or
+    names; a reply about one query is at most a quarter of that."""
 
     def request(name: str, **values: object) -> Request:
-        return Request.of(wording.fill("system"), wording.fill(name, **values), max_tokens=max_tokens)
+        longest = max_tokens // 4 if name in ("rewrite", "opinion") else max_tokens
+        return Request.of(wording.fill("system"), wording.fill(name, **values), max_tokens=longest)
 
     def facts(target: Target, count: int) -> tuple[list[Item], list[Unusable]]:
         about: dict[str, object] = {"target": target.name, "intro": target.intro}
