@@ -100,6 +100,17 @@ def audit(case: Case) -> list[Finding]:
     ]
 
 
+def mend(case: Case, findings: Sequence[Finding], actions: Mapping[str, str]) -> UnlearningData:
+    """The data as `repair` leaves it, audited and repaired until nothing is left to drop: as rows go, an answer's share
+    grows. findings: those of the case."""
+    while True:
+        data = repair(case.data, findings, actions)
+        if data == case.data:
+            return data
+        case = replace(case, data=data, opinions=())  # the rows that an opinion was against are gone
+        findings = audit(case)
+
+
 def repair(data: UnlearningData, findings: Sequence[Finding], actions: Mapping[str, str]) -> UnlearningData:
     """The data without the rows and answers whose check has the action "drop"; "report" leaves them.
 

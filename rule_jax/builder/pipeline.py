@@ -184,10 +184,10 @@ def _audited(
         answer_words=tuple(settings.answer_words),
     )
     findings = audit.audit(case)
-    report = audit_report.summary(data, findings, settings.actions)
+    _write_report(run, audit_report.summary(data, findings, settings.actions))
+    kept = audit.mend(case, findings, settings.actions)
+    report = audit_report.summary(data, findings, settings.actions, kept)
     _write_report(run, report)
-    kept = audit.repair(data, findings, settings.actions)
-    _write_report(run, audit_report.summary(data, findings, settings.actions, kept))
     for part in ("forget", "boundary"):
         if getattr(data, part) and not getattr(kept, part):
             raise UserError(f"the audit leaves no {part} row; {run.workdir / 'audit.md'} says why")

@@ -70,7 +70,9 @@ class Purse:
                 self._settled.notify_all()
 
     def _exhausted(self) -> str:
-        limits = ", ".join(f"{name} {self.budget[name]:g}" for name in ("requests", "tokens", "money") if self.budget[name])
+        limits = ", ".join(
+            f"{name} {self.budget[name]:g}" for name in ("requests", "tokens", "money") if self.budget[name]
+        )
         tokens = self.spent.input_tokens + self.spent.output_tokens
         return (
             f"the budget (config.llm.budget: {limits}) has no room for another request after {self.spent.requests} "
