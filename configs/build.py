@@ -63,6 +63,7 @@ def get_config() -> ConfigDict:
     # The model that is to forget (model.path; "" for none): queries that it does not answer steadily are left out, and
     # boundary answers are its own ("base") where they are steady, or the backend's everywhere ("backend").
     c.model = main.model
+    c.lora = main.lora
     c.mesh = main.mesh
     c.evaluate = {"batch": 240}
     c.answers = "base"

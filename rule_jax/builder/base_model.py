@@ -24,18 +24,17 @@ class Known(NamedTuple):
 
 
 class BaseModel:
-    """The model of config.model.path, answering through our own sampler.
+    """The model of config.model.path, answering through our own sampler. What it has said is in the journal.
 
     Raises UserError for a directory that is no model, and for a config.evaluate.batch that the mesh does not divide.
     """
 
-    def __init__(self, run: Run):
-        self.run = run
+    def __init__(self, run: Run, journal: Journal):
+        self.run, self.journal = run, journal
         self.subject = load_subject(run, Path(run.config.model.path))
         check_divides(run, "config.evaluate.batch", run.config.evaluate.batch)
         hf.check(run.config.model.path)
         self.identity = _identity(self.subject.path)
-        self.journal = Journal(run.workdir / "base_answers.jsonl")
         self._speak: Callable[[Sequence[Task], str], dict[str, list[list[str]]]] | None = None
         self._markup = sorted(
             {token.content for token in self.subject.tokenizer.added_tokens_decoder.values()}, key=len, reverse=True

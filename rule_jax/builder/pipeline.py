@@ -1,7 +1,7 @@
 """From a name to a folder that `config.data.source=jsonl` reads: the steps of `python -m rule_jax.build`, in order.
 
-What costs time or money (an endpoint's replies, the base model's answers) is in a journal of the workdir before it is
-used; everything else is a function of those and of the config. A rerun therefore does again what it must and no more.
+What costs time or money (an endpoint's replies, the base model's answers) is in answers.jsonl before it is used;
+everything else is a function of those and of the config. A rerun therefore does again what it must and no more.
 """
 
 import datetime
@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 from rule_jax import files, plugin, telemetry
 from rule_jax.builder import Backend, Opinion, Target, Unusable, audit, audit_report, boundary, queries
+from rule_jax.builder.backends import Desk
 from rule_jax.builder.base_model import BaseModel, Known
 from rule_jax.builder.wording import Wording
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
-from rule_jax.journal import key_of
+from rule_jax.journal import Journal, key_of
 from rule_jax.stages import Run, check_positive
 from rule_jax.text import templates
 from rule_jax.types import PromptRecord, SftExample, UnlearningData
@@ -59,21 +60,24 @@ def build(run: Run) -> None:
 
     Raises UserError for a backend that gives nothing of use, and for a set that the audit refuses.
     """
-    config, target = run.config, _target(run)
-    wording = Wording(config.prompts)
-    benchmark = _benchmark(run)
-    base = BaseModel(run) if config.model.path else None
-    backend: Backend = plugin.load("builder.backends", config.backend).make(
-        run, wording, base, **config[config.backend]
-    )
+    wording, benchmark = Wording(run.config.prompts), _benchmark(run)
+    with Journal(run.workdir / "answers.jsonl") as journal:
+        base = BaseModel(run, journal) if run.config.model.path else None
+        desk = Desk(run, wording, journal, base)
+        backend = plugin.load("builder.backends", run.config.backend).make(desk, **run.config[run.config.backend])
+        _steps(desk, backend, _target(run), benchmark)
+
+
+def _steps(desk: Desk, backend: Backend, target: Target, benchmark: "_Benchmark") -> None:
+    run, config = desk.run, desk.run.config
     aside: dict[str, list[Unusable]] = {}
 
     # 1. Forget queries: diverse, named, and known to the base model.
     items, aside["facts"] = backend.facts(target, round(SURPLUS * config.queries))
     items, aside["queries"] = queries.select(items, target, config.queries, config.audit.similarity)
     forget = queries.forget_records(items, target, config.backend)
-    if base:
-        known = _knowledge(run, wording, base, forget, "forget queries")
+    if desk.base:
+        known = _knowledge(desk, forget, "forget queries")
         forget, aside["unknown"] = queries.known(forget, known, config.consistency.agreement)
     _require(run, forget, "forget query", aside)
     kept = {record.prompt for record in forget}
@@ -91,8 +95,8 @@ def build(run: Run) -> None:
     _require(run, near, "boundary query", aside)
 
     # 3. Their answers: what the base model says where it is steady, else the backend's.
-    if base and config.answers == "base":
-        known = _knowledge(run, wording, base, near, "boundary queries")
+    if desk.base and config.answers == "base":
+        known = _knowledge(desk, near, "boundary queries")
         near = boundary.answered(near, known, config.consistency.agreement)
     telemetry.info(f"{len(near)} boundary queries about {len(names)} neighbours")
 
@@ -101,8 +105,8 @@ def build(run: Run) -> None:
     opinions = backend.opinions(near) if config.audit.second_opinion else []
     data = _audited(run, data, target.aliases, benchmark, opinions)
     _write(run, data, aside)
-    asked = {name: key_of(text) for name, text in wording.texts.items()}
-    model = {"path": config.model.path, "identity": base.identity} if base else None
+    asked = {name: key_of(text) for name, text in desk.wording.texts.items()}
+    model = {"path": config.model.path, "identity": desk.base.identity} if desk.base else None
     _write_provenance(run, data, {"target": asdict(target), "prompts": asked, "base": model, "spent": backend.spent()})
 
 
@@ -141,15 +145,12 @@ def _benchmark(run: Run) -> _Benchmark:
     return _Benchmark(tuple(record for task in tasks for record in task.records), frozenset(neighbours - {""}))
 
 
-def _knowledge(run: Run, wording: Wording, base: BaseModel, records: Sequence[PromptRecord], what: str) -> list[Known]:
-    settings = run.config.consistency
-    return base.knows(
-        [wording.fill("answer", query=record.prompt) for record in records],
-        samples=settings.samples,
-        temperature=settings.temperature,
-        max_new_tokens=settings.max_new_tokens,
-        what=what,
-    )
+def _knowledge(desk: Desk, records: Sequence[PromptRecord], what: str) -> list[Known]:
+    """What the base model says to each record."""
+    assert desk.base is not None
+    prompts = [desk.wording.fill("answer", query=record.prompt) for record in records]
+    settings = {name: value for name, value in desk.run.config.consistency.items() if name != "agreement"}
+    return desk.base.knows(prompts, what=what, **settings)
 
 
 def _refusals(forget: Sequence[PromptRecord], seed: int) -> tuple[SftExample, ...]:

@@ -62,7 +62,7 @@ class SetAside(NamedTuple):
 
 
 class Client:
-    """Asks one model of one endpoint. Settings are those of a config's `llm` section:
+    """Asks one model of one endpoint. The journal may hold entries of others too. Settings are a config's `llm` section:
 
     base_url: where "/chat/completions" follows. model: its name there. api_key_env: the environment variable that holds
     the key; "" for a server that needs none.
@@ -115,7 +115,7 @@ class Client:
         self.concurrency, self.asked_again = concurrency, asked_again
         self._pace, self._token_pace = Pace(requests_per_minute), Pace(tokens_per_minute)
         self._budget = dict(budget)
-        self._purse = Purse(budget, sum((Usage(**entry["usage"]) for entry in journal.entries()), Usage()))
+        self._purse = Purse(budget, sum((Usage(**e["usage"]) for e in journal.entries() if "usage" in e), Usage()))
 
     @property
     def usage(self) -> Usage:

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint writes: config.llm says which. Replies are kept in replies.jsonl of the workdir."""
+"""An OpenAI-compatible endpoint writes; config.llm says which."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -6,28 +6,14 @@ from typing import Any
 
 from rule_jax import telemetry
 from rule_jax.builder import Backend
-from rule_jax.builder.backends import _chat
-from rule_jax.builder.base_model import BaseModel
-from rule_jax.builder.wording import Wording
-from rule_jax.journal import Journal
+from rule_jax.builder.backends import Desk, _chat
 from rule_jax.llm.client import Client, Request
-from rule_jax.stages import Run
 
 
-def make(
-    run: Run,
-    wording: Wording,
-    base: BaseModel | None,
-    *,
-    relations: int,
-    items: int,
-    rounds: int,
-    temperature: float,
-    max_tokens: int,
-) -> Backend:
+def make(desk: Desk, *, relations: int, items: int, rounds: int, temperature: float, max_tokens: int) -> Backend:
     """Options as in `_chat.make`. The endpoint is looked for when something has to be asked of it. Raises UserError as
     `llm.client.Client`."""
-    client = Client(Journal(run.workdir / "replies.jsonl"), **run.config.llm)
+    client = Client(desk.journal, **desk.run.config.llm)
     reached = False
 
     def ask(requests: Sequence[Request], parse: Callable[[str], Any], what: str) -> list[Any]:
@@ -40,7 +26,7 @@ def make(
 
     return _chat.make(
         ask,
-        wording,
+        desk.wording,
         relations=relations,
         items=items,
         rounds=rounds,

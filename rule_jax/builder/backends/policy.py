@@ -4,18 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rule_jax.builder import Backend
-from rule_jax.builder.backends import _chat
+from rule_jax.builder.backends import Desk, _chat
 from rule_jax.builder.base_model import BaseModel
-from rule_jax.builder.wording import Wording
 from rule_jax.errors import UserError
 from rule_jax.llm.client import Request, SetAside
-from rule_jax.stages import Run
 
 
 def make(
-    run: Run,
-    wording: Wording,
-    base: BaseModel | None,
+    desk: Desk,
     *,
     relations: int,
     items: int,
@@ -25,6 +21,7 @@ def make(
     asked_again: int,
 ) -> Backend:
     """Options as in `_chat.make`. asked_again: how often a reply that cannot be parsed is asked for again."""
+    base = desk.base
     if base is None:
         raise UserError("config.backend='policy' has the model itself write: set config.model.path")
     said = 0
@@ -49,7 +46,7 @@ def make(
 
     return _chat.make(
         ask,
-        wording,
+        desk.wording,
         relations=relations,
         items=items,
         rounds=rounds,

@@ -16,11 +16,9 @@ from typing import Any
 
 from rule_jax import files
 from rule_jax.builder import Backend, Item, Opinion, Target, Unusable
-from rule_jax.builder.base_model import BaseModel
-from rule_jax.builder.wording import Wording
+from rule_jax.builder.backends import Desk
 from rule_jax.data import world
 from rule_jax.errors import UserError, nearest
-from rule_jax.stages import Run
 from rule_jax.text.overlap import normalize
 from rule_jax.text.replacement import replace_entity
 from rule_jax.types import PromptRecord
@@ -57,9 +55,9 @@ class Table:
         return next((entity for entity in self.entities if entity.called(name)), None)
 
 
-def make(run: Run, wording: Wording, base: BaseModel | None, *, file: str) -> Backend:
+def make(desk: Desk, *, file: str) -> Backend:
     """file: the table; "" for the default world. Raises UserError for a file that is no table."""
-    return backend(read(Path(file)) if file else of_world(run.config))
+    return backend(read(Path(file)) if file else of_world(desk.run.config))
 
 
 def backend(table: Table) -> Backend:
