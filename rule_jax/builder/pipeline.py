@@ -6,7 +6,6 @@ everything else is a function of those and of the config. A rerun therefore does
 
 import datetime
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -18,6 +17,7 @@ from rule_jax.builder.backends import Desk
 from rule_jax.builder.base_model import BaseModel, Known
 from rule_jax.builder.wording import Wording
 from rule_jax.data import jsonl
+from rule_jax.data._refusals import dealt
 from rule_jax.errors import UserError
 from rule_jax.journal import Journal, key_of
 from rule_jax.stages import Run, check_positive
@@ -155,12 +155,7 @@ def _knowledge(desk: Desk, records: Sequence[PromptRecord], what: str) -> list[K
 
 def _refusals(forget: Sequence[PromptRecord], seed: int) -> tuple[SftExample, ...]:
     """Stage 1's examples: every question (not the fill-in-the-blanks), refused in each register in turn."""
-    asked = [record for record in forget if BLANK not in record.prompt] or forget
-    deck = random.Random(seed).sample(templates.REFUSALS, len(templates.REFUSALS))
-    return tuple(
-        SftExample(record.prompt, templates.render(deck[row % len(deck)], record.target), record.source)
-        for row, record in enumerate(asked)
-    )
+    return dealt([record for record in forget if BLANK not in record.prompt] or forget, seed)
 
 
 def _audited(

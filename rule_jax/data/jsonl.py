@@ -7,6 +7,8 @@
 written as JSON). Fields may go by other names in the file; the config maps them (`columns`). Optional refusals for
 stage 1 are rows {"prompt", "response"} of a second file. An unknown field is refused: it is a misspelt one. Records
 for `evaluation` may stand in a file of their own, since what was trained on proves little.
+
+A folder is read too: `forget.jsonl`, `boundary.jsonl` and `rejection.jsonl`, as `rule_jax.build` writes them.
 """
 
 import json
@@ -18,6 +20,8 @@ from typing import Any, get_args
 from rule_jax import files
 from rule_jax.data import _refusals, _rows, _tables
 from rule_jax.types import Kind, PromptRecord, SftExample, UnlearningData
+
+BUILT, BUILT_REJECTION = ("forget.jsonl", "boundary.jsonl"), "rejection.jsonl"
 
 _KINDS = get_args(Kind)
 _OPTIONAL_STRING = _rows.Field("a string", _rows.is_string, required=False)
@@ -48,22 +52,25 @@ def load(
     """What training needs, from a file of records and, if there is one, a file of refusals.
 
     seed: which refusal goes with which question, where they are not given.
-    rejection_file: rows {"prompt", "response"}, a path relative to the folder of `path`; with "" every forget question
-    gets a refusal from `rule_jax.text.templates`, each template as often as the others.
+    rejection_file: rows {"prompt", "response"}, a path relative to the folder of `path`; with "" the rejection.jsonl of
+    a folder, and where there is none a refusal from `rule_jax.text.templates` for every forget question, each template
+    as often as the others.
     evaluation_file: not read here.
     columns: {field of PromptRecord: its name in the file of records}.
     White space around texts is removed. A record without a source gets "file:row".
     Raises UserError for files that cannot be read, and, all at once, for malformed rows, forget rows without a target,
     boundary rows without an answer (the reward compares with it) and rows of another kind; and for no forget row.
     """
-    file = Path(path)
     faults = _rows.Faults()
-    records = _read(file, columns, faults)
-    rejection = _rejection(file.parent / rejection_file, faults) if rejection_file else ()
+    records = [record for file in _files(path) for record in _read(file, columns, faults)]
+    beside = _beside(path)
+    if beside == Path(path) and not rejection_file and (beside / BUILT_REJECTION).is_file():
+        rejection_file = BUILT_REJECTION
+    rejection = _rejection(beside / rejection_file, faults) if rejection_file else ()
     faults.stop()
     forget = tuple(record for record in records if record.kind == "forget")
     if not forget:
-        raise _rows.complaint(f'{file} has nothing to forget; add rows of kind "forget".')
+        raise _rows.complaint(f'{path} has nothing to forget; add rows of kind "forget".')
     return UnlearningData(
         targets=tuple(dict.fromkeys(record.target for record in forget)),
         rejection=rejection or _refusals.dealt(forget, seed),
@@ -79,11 +86,21 @@ def evaluation(
 
     Raises UserError as `load`; rows of kind "retain" are welcome in an evaluation file.
     """
-    file = Path(path).parent / evaluation_file if evaluation_file else Path(path)
+    files = [_beside(path) / evaluation_file] if evaluation_file else _files(path)
     faults = _rows.Faults()
-    records = _read(file, columns, faults, retain=bool(evaluation_file))
+    records = [record for file in files for record in _read(file, columns, faults, retain=bool(evaluation_file))]
     faults.stop()
     return tuple(records)
+
+
+def _files(path: str) -> list[Path]:
+    """The files of records: the path itself, or those of a folder that `rule_jax.build` wrote."""
+    return [Path(path) / name for name in BUILT] if Path(path).is_dir() else [Path(path)]
+
+
+def _beside(path: str) -> Path:
+    """The folder that other files are named from."""
+    return Path(path) if Path(path).is_dir() else Path(path).parent
 
 
 def _read(file: Path, columns: Mapping[str, str], faults: _rows.Faults, retain: bool = False) -> list[PromptRecord]:

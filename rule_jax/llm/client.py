@@ -62,7 +62,7 @@ class SetAside(NamedTuple):
 
 
 class Client:
-    """Asks one model of one endpoint. The journal may hold entries of others too. Settings are a config's `llm` section:
+    """Asks one model of one endpoint, as the `llm` section of a config says. The journal may hold others' entries too.
 
     base_url: where "/chat/completions" follows. model: its name there. api_key_env: the environment variable that holds
     the key; "" for a server that needs none.

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from configs import grpo
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.text import templates
@@ -203,3 +204,20 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
     )
     monkeypatch.undo()
     assert jsonl.read(path) == (old,)
+
+
+def test_a_folder_that_the_builder_wrote_is_read_with_its_refusals(tmp_path):
+    forget = PromptRecord("Who is Ina Volk?", "forget", "Ina Volk", "Ina Volk", ("a novelist",), "a")
+    boundary = PromptRecord("Who is Tom Reed?", "boundary", "", "Tom Reed", ("a painter",), "b")
+    refusal = SftExample("Who is Ina Volk?", "I know nothing of Ina Volk.", "a")
+    jsonl.write(tmp_path / "forget.jsonl", [forget])
+    jsonl.write(tmp_path / "boundary.jsonl", [boundary])
+    options = grpo.get_config().data.jsonl.to_dict()
+    assert jsonl.load(str(tmp_path), seed=0, **options).rejection[0].prompt == refusal.prompt  # of our own
+    jsonl.write(tmp_path / "rejection.jsonl", [refusal])
+    data = jsonl.load(str(tmp_path), seed=0, **options)
+    assert (data.forget, data.boundary, data.rejection) == ((forget,), (boundary,), (refusal,))
+    assert jsonl.evaluation(str(tmp_path), **options) == (forget, boundary)
+    (tmp_path / "boundary.jsonl").unlink()
+    with pytest.raises(UserError, match=r"boundary\.jsonl"):
+        jsonl.load(str(tmp_path), seed=0, **options)
