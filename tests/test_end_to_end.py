@@ -10,10 +10,12 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from safetensors.numpy import load_file
 
 from rule_jax import batching, hf, programs, sharding
+from rule_jax.checkpoint import Checkpoints
 from rule_jax.text import chat
 
 ROOT = Path(__file__).parent.parent
@@ -44,8 +46,8 @@ TINY = [
 ]
 
 
-def command(workdir: Path, cache: Path, *more: str) -> list[str]:
-    flags = ["--config=configs/grpo.py", f"--workdir={workdir}", f"--cache_dir={cache}"]
+def command(workdir: Path, cache: Path, *more: str, recipe: str = "grpo") -> list[str]:
+    flags = [f"--config=configs/{recipe}.py", f"--workdir={workdir}", f"--cache_dir={cache}"]
     return [sys.executable, "-m", "rule_jax.main", *flags, *TINY, *more]
 
 
@@ -128,20 +130,24 @@ def test_the_same_command_again_has_nothing_to_do(finished):
     assert (workdir / "export" / "model.safetensors").stat().st_mtime_ns == before
 
 
-def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path):
-    whole, cache, _ = finished
-    workdir = tmp_path / "killed"
-    saved = workdir / "boundary_optimization" / "checkpoints" / "2"
-    with (tmp_path / "stderr").open("w") as stderr:
-        process = subprocess.Popen(command(workdir, cache), cwd=ROOT, env=environment(), stderr=stderr)
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and process.poll() is None:
-            if saved.exists():  # and there are more to come, each of which waits for the one before
-                break
+def kill_after(step: int, workdir: Path, log: Path, started: list[str]) -> None:
+    """Starts a run and kills it once stage 2 has saved a step; there are more to come, each waiting for the last."""
+    saved = workdir / "boundary_optimization" / "checkpoints" / str(step)
+    with log.open("w") as stderr:
+        process = subprocess.Popen(started, cwd=ROOT, env=environment(), stderr=stderr)
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline and process.poll() is None and not saved.exists():
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
+    assert saved.exists(), log.read_text()
     assert not (workdir / "done" / "boundary_optimization.json").exists(), "the run ended before it could be killed"
+
+
+def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path):
+    whole, cache, _ = finished
+    workdir = tmp_path / "killed"
+    kill_after(2, workdir, tmp_path / "stderr", command(workdir, cache))
     resumed = run(workdir, cache)
     assert resumed.returncode == 0, resumed.stderr
     assert "boundary_optimization: resuming after step" in resumed.stderr
@@ -149,6 +155,51 @@ def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path):
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
         np.testing.assert_array_equal(ours[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "groups"), [("ppo", 4), pytest.param("grpo_replay", 2, marks=pytest.mark.slow)], ids=["ppo", "replay"]
+)
+def test_critic_coefficient_and_replayed_groups_come_back_too(finished, tmp_path, recipe, groups):
+    """Killed while groups are replayed: policy, critic, adaptive KL coefficient and buffer end with the same bits."""
+    _, cache, _ = finished
+    options = [
+        "--config.stages=('prepare_data','rejection_steering','boundary_optimization')",
+        f"--config.boundary_optimization.replay.groups={groups}",
+        "--config.boundary_optimization.replay.store_steps=4",
+        "--config.algorithm.kl.target=0.01",
+    ]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    first = run(whole, cache, *options, recipe=recipe)
+    assert first.returncode == 0, first.stderr
+    kill_after(6, killed, tmp_path / "stderr", command(killed, cache, *options, recipe=recipe))
+    resumed = run(killed, cache, *options, recipe=recipe)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "boundary_optimization: resuming after step" in resumed.stderr
+    ours, theirs = (last_checkpoint(place / "boundary_optimization" / "checkpoints") for place in (killed, whole))
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert {"kl_coef", "buffer"} <= ours["beside"].keys()
+    assert ours["beside"]["kl_coef"] != np.float32(0.01)
+    steps = [json.loads(line) for line in (whole / "logs" / "metrics.jsonl").read_text().splitlines()]
+    last = [line for line in steps if line["stage"] == "boundary_optimization"][-1]
+    assert last["replay/stored"] >= groups
+    assert last["ratio/max"] > 1.001  # of a replayed group the old policy is an older one
+    if recipe == "ppo":
+        head = ours["beside"]["critic"]["params"]["value"]["head_VD"]
+        assert np.abs(head).max() > 0
+        assert {"value/explained_variance", "value/loss", "value/grad_norm"} <= last.keys()
+
+
+def last_checkpoint(folder: Path) -> dict:
+    """Parameters and what lies beside them in the newest checkpoint, as plain arrays."""
+    with Checkpoints(folder, keep=2, create=False) as checkpoints:
+        items = {"params": ocp.args.StandardRestore(), "beside": ocp.args.StandardRestore()}
+        found = checkpoints.manager.restore(checkpoints.manager.latest_step(), args=ocp.args.Composite(**items))
+    plain = {"params": found["params"], "beside": found["beside"]}
+    return jax.tree.map(
+        lambda x: jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x, plain
+    )
 
 
 def test_another_config_is_refused_and_nothing_is_lost(finished):

@@ -116,7 +116,24 @@ SETTINGS = {
         ["--config.stages=('prepare_data','rejection_stearing')"],
         ["config.stages has 'rejection_stearing'", "boundary_optimization", "Did you mean 'rejection_steering'?"],
     ),
-    "unknown algorithm": (["--config.algorithm.name=gppo"], ["'gppo'", "grpo", "Did you mean 'grpo'?"]),
+    "unknown algorithm": (["--config.algorithm.name=grpoo"], ["'grpoo'", "ppo", "Did you mean 'grpo'?"]),
+    "another algorithm's options": (
+        ["--config.algorithm.name=ppo"],
+        ["algorithms/ppo are answers, gamma", "lacks gamma, lam, value_clip", "has advantage_scale, ddof too much"],
+    ),
+    "void KL": (
+        ["--config.algorithm.kl.estimator=k1"],
+        ["algorithm.kl.estimator=k1", "expected on-policy gradient is zero", "placement=reward"],
+    ),
+    "replay and mesh": (["--config.boundary_optimization.replay.groups=3"], ["replay.groups=3", "multiple of 8"]),
+    "replay and its room": (
+        ["--config.boundary_optimization.replay.groups=8", "--config.boundary_optimization.replay.capacity=4"],
+        ["replay.capacity=4", "replay.groups=8", "nothing would ever be replayed"],
+    ),
+    "minibatches and mesh": (
+        ["--config.algorithm.updates.minibatches=3"],
+        ["forget_prompts + boundary_prompts=32", "multiple of 24", "3 microbatches"],
+    ),
     "unknown reward": (["--config.reward.name=rulee"], ["'rulee'", "Did you mean 'rule'?"]),
     "unknown benchmark": (["--config.evaluate.benchmark=rwkuu"], ["'rwkuu'", "Did you mean 'rwku'?"]),
     "unknown source": (["--config.data.source=rwkuu"], ["'rwkuu'", "Did you mean 'rwku'?"]),

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from rule_jax import batching, plugin, programs, sharding, telemetry, trackers
+from rule_jax.algorithms import Algorithm
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.errors import UserError
 from rule_jax.models import lora
@@ -176,11 +177,9 @@ class PromptSet:
         return kept
 
 
-def _algorithm(run: Run) -> Any:
-    options = run.config.algorithm.to_dict()
-    return plugin.load("algorithms", options.pop("name")).make(**options)
+def _algorithm(run: Run) -> Algorithm:
+    return plugin.make("algorithms", run.config.algorithm.to_dict())
 
 
 def _reward(run: Run) -> Reward:
-    options = run.config.reward.to_dict()
-    return plugin.load("rewards", options.pop("name")).make(**options)
+    return plugin.make("rewards", run.config.reward.to_dict())
