@@ -1,6 +1,12 @@
-"""From a user's words to token ids and back, through the model's own chat template."""
+"""From a user's words to token ids and back, through the model's own chat template.
+
+What a user writes is text and nothing else: "<|eot_id|>" in a prompt becomes the tokens of its letters, so that nobody
+ends a turn or opens another one's by writing so. This holds for the tokens that the tokenizer calls special; a template
+whose marks are plain text ("[INST]" of the first Mistral models) cannot tell its own from the user's.
+"""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +40,8 @@ def load_tokenizer(path: str | Path, chat_template: str = "") -> "PreTrainedToke
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path}: no tokenizer could be loaded ({first}); it needs tokenizer.json") from None
     if chat_template == "plain":
-        tokenizer.chat_template = PLAIN
+        begins = bool(encode_raw(tokenizer, [""])[0])  # a base model has seen a BOS before every text, or before none
+        tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + PLAIN
     elif chat_template:
         if not Path(chat_template).is_file():
             raise UserError(f"config.model.chat_template={chat_template!r} is neither 'plain' nor a file")
@@ -56,13 +63,13 @@ def encode_chat(
     The template writes the BOS; the tokenizer adds none, so there is never a second one. A prefill that starts with a
     blank loses it where the template ends in one.
     """
-    texts = [_begun(tokenizer, prompt, system, prefill) for prompt in prompts]
-    return tokenizer(texts, add_special_tokens=False)["input_ids"]  # type: ignore[return-value]
+    covered = _Covered(tokenizer)
+    return covered.encode([_begun(tokenizer, covered.cover(p), covered.cover(system), prefill) for p in prompts])
 
 
 def encode_raw(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
     """Token ids of plain text to be continued, with what the tokenizer puts before any text (a BOS, if it has one)."""
-    encoded: list[list[int]] = tokenizer(list(texts), add_special_tokens=True)["input_ids"]  # type: ignore[assignment]
+    encoded: list[list[int]] = tokenizer(list(texts), add_special_tokens=True, split_special_tokens=True)["input_ids"]  # type: ignore[assignment]
     return [ids[:-1] if ids and ids[-1] == tokenizer.eos_token_id else ids for ids in encoded]
 
 
@@ -80,12 +87,13 @@ def encode_continuations(
     Both are encoded as one, so that no seam shows; where a token straddles it, that token is scored. The first token
     of all is never scored: nothing predicts it.
     """
-    opened = [_begun(tokenizer, p, system, prefill) if chat else p for p, _ in pairs]
-    whole = [start + text for start, (_, text) in zip(opened, pairs)]
     if chat:
-        heads, ids = ([*tokenizer(texts, add_special_tokens=False)["input_ids"]] for texts in (opened, whole))
+        covered = _Covered(tokenizer)
+        opened = [_begun(tokenizer, covered.cover(p), covered.cover(system), prefill) for p, _ in pairs]
+        whole = [start + covered.cover(text) for start, (_, text) in zip(opened, pairs)]
+        heads, ids = covered.encode(opened), covered.encode(whole)
     else:
-        heads, ids = (encode_raw(tokenizer, texts) for texts in (opened, whole))
+        heads, ids = (encode_raw(tokenizer, texts) for texts in ([p for p, _ in pairs], [p + t for p, t in pairs]))
     return [(row, max(1, _shared(head, row))) for head, row in zip(heads, ids)]
 
 
@@ -97,14 +105,15 @@ def encode_examples(
     Where the template writes none, eos_ids[0] is added: a model that never sees its end learns to ramble.
     """
     prompt_ids = encode_chat(tokenizer, prompts)
-    whole = [render(tokenizer, p, response=r) for p, r in zip(prompts, responses)]
-    whole_ids: list[list[int]] = tokenizer(whole, add_special_tokens=False)["input_ids"]  # type: ignore[assignment]
+    covered = _Covered(tokenizer)
+    whole = [render(tokenizer, covered.cover(p), response=covered.cover(r)) for p, r in zip(prompts, responses)]
+    whole_ids = covered.encode(whole)
     pairs = []
     for prompt, response, full in zip(prompt_ids, responses, whole_ids):
         if full[: len(prompt)] == prompt:
             answer = full[len(prompt) :]
         else:  # the template rewrites history (thinking tags, say): the response stands for itself
-            answer = tokenizer(response, add_special_tokens=False)["input_ids"]
+            answer = tokenizer(response, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         end = next((i for i, token in enumerate(answer) if token in eos_ids), None)
         pairs.append((prompt, [*answer, eos_ids[0]] if end is None else answer[: end + 1]))  # type: ignore[misc]
     return pairs
@@ -130,7 +139,8 @@ def render(tokenizer: "PreTrainedTokenizerBase", prompt: str, *, response: str |
     except jinja2.TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)
         reason = " ".join(str(error).split())
-        raise UserError(f"the chat template cannot render messages of roles {roles}: {reason}") from None
+        advice = ". Without config.model.system_prompt it may" if system else ""
+        raise UserError(f"the chat template cannot render messages of roles {roles}: {reason}{advice}") from None
 
 
 def _begun(tokenizer: "PreTrainedTokenizerBase", prompt: str, system: str, prefill: str) -> str:
@@ -141,3 +151,39 @@ def _begun(tokenizer: "PreTrainedTokenizerBase", prompt: str, system: str, prefi
 def _shared(head: Sequence[int], row: Sequence[int]) -> int:
     """How many tokens both start with."""
     return next((at for at, (a, b) in enumerate(zip(head, row)) if a != b), min(len(head), len(row)))
+
+
+class _Covered:
+    """Keeps what users write apart from the special tokens of a template.
+
+    A special token that somebody wrote is covered, before the template is rendered, by two characters of the private
+    use area and its number; it is uncovered after the template's own have been found, as the tokens of its letters.
+    """
+
+    COVER = re.compile("\ue000(\\d+)\ue001")
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase"):
+        self.tokenizer = tokenizer
+        found = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+        self.marks = sorted(found, key=len, reverse=True)  # a mark that holds another comes first
+        self.mark = re.compile("|".join(map(re.escape, self.marks)) or "(?!)")
+
+    def cover(self, text: str) -> str:
+        return self.mark.sub(lambda match: f"\ue000{self.marks.index(match.group())}\ue001", text)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of rendered texts. Those without covers are encoded together and in one piece."""
+        plain = [text for text in texts if not self.COVER.search(text)]
+        encoded = iter(self._ids(plain) if plain else ())
+        return [self._uncovered(text) if self.COVER.search(text) else next(encoded) for text in texts]
+
+    def _uncovered(self, text: str) -> list[int]:
+        ids: list[int] = []
+        for place, piece in enumerate(self.COVER.split(text)):
+            written = place % 2 == 1 and int(piece) < len(self.marks)
+            ids += self._ids([self.marks[int(piece)] if written else piece], split_special_tokens=written)[0]
+        return ids
+
+    def _ids(self, texts: list[str], split_special_tokens: bool = False) -> list[list[int]]:
+        found = self.tokenizer(texts, add_special_tokens=False, split_special_tokens=split_special_tokens)
+        return found["input_ids"]  # type: ignore[return-value]

@@ -173,12 +173,19 @@ def test_decoding_drops_special_tokens_and_keeps_blanks(load):
 
 
 def test_the_plain_template_suits_a_base_model(load):
-    tokenizer = load("", chat_template="plain")
+    tokenizer = load("", chat_template="plain", text="$A")
     assert chat.render(tokenizer, "Who?") == "Question: Who?\nAnswer:"
     assert chat.render(tokenizer, "Who?", response="Ina.") == "Question: Who?\nAnswer: Ina.<eos>"
     [(prompt, response)] = chat.encode_examples(tokenizer, ["Who?"], ["Ina."], EOS_IDS)
     assert prompt == letters("Question: Who?\nAnswer:")
     assert response == [*letters(" Ina."), EOS]
+
+
+def test_the_plain_template_has_a_bos_where_the_tokenizer_puts_one(load):
+    """A base model that has seen a BOS before every text is asked with one."""
+    tokenizer = load("", chat_template="plain")
+    assert chat.encode_chat(tokenizer, ["Who?"]) == [[BOS, *letters("Question: Who?\nAnswer:")]]
+    assert chat.encode_raw(tokenizer, ["Who?"]) == [[BOS, *letters("Who?")]]
 
 
 def test_a_template_from_a_file_replaces_the_models_own(load, tmp_path):
