@@ -43,6 +43,7 @@ def get_config() -> ConfigDict:
         "source": "world",
         "path": "",  # a folder or a file; "hub:OWNER/NAME" for rwku, muse and tofu; the world has none
         "more_paths": (),  # further targets of the same source, forgotten together with the first
+        "too_long": "drop",  # prompts beyond a stage's limit are left out; "cut" shortens them at their beginning
         "earlier": (),  # paths of targets that earlier runs forgot: not trained on, only asked about again
         "world": {
             "people": 160,

@@ -16,7 +16,7 @@ from rule_jax.algorithms import Algorithm
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.errors import UserError
 from rule_jax.models import lora
-from rule_jax.stages import Run, Subject, check_divides, check_positive, subject
+from rule_jax.stages import Run, Subject, _lengths, check_divides, check_positive, subject
 from rule_jax.stages import _replay as replay
 from rule_jax.stages._scoring import facts, score
 from rule_jax.stages._training import Reporter
@@ -127,8 +127,8 @@ def run(run: Run) -> None:
 class PromptSet:
     """The forget and boundary prompts as tokens; batches of them are a pure function of (seed, step).
 
-    Prompts longer than config.boundary_optimization.max_prompt_tokens are left out and counted. Raises UserError when
-    a side that the batch draws from is empty.
+    Prompts longer than config.boundary_optimization.max_prompt_tokens are left out or cut, and counted. Raises
+    UserError when a side that the batch draws from is empty.
     """
 
     def __init__(self, run: Run, learner: Subject):
@@ -167,14 +167,16 @@ class PromptSet:
             return []
         system = run.config.model.system_prompt
         encoded = chat.encode_chat(learner.tokenizer, [r.prompt for r in records], system=system)
-        limit = self.settings.max_prompt_tokens
-        kept = [(record, ids) for record, ids in zip(records, encoded) if len(ids) <= limit]
-        if len(kept) < len(records):
-            telemetry.info(
-                f"{STAGE}: left out {len(records) - len(kept)} of {len(records)} prompts longer than "
-                f"max_prompt_tokens={limit} (longest {max(map(len, encoded))})"
-            )
-        return kept
+        fitting = _lengths.fitting(
+            run,
+            f"{STAGE}: {records[0].kind} prompts",
+            self.settings.max_prompt_tokens,
+            [r.prompt for r in records],
+            encoded,
+            tokens=len,
+            again=lambda row, prompt: chat.encode_chat(learner.tokenizer, [prompt], system=system)[0],
+        )
+        return [(records[row], ids) for row, ids in fitting]
 
 
 def _algorithm(run: Run) -> Algorithm:

@@ -15,7 +15,7 @@ import numpy as np
 from rule_jax import batching, files, hf, plugin, processes, programs, sharding, telemetry
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
-from rule_jax.stages import TRAINING, Run, Subject, check_divides, subject
+from rule_jax.stages import TRAINING, Run, Subject, _lengths, check_divides, subject
 from rule_jax.stages._weights import after
 from rule_jax.text import chat
 from rule_jax.types import PromptRecord, Task
@@ -86,7 +86,7 @@ class Answerer:
         """Requests that one program call can answer together, of similar length to waste little padding."""
         groups: dict[tuple[int, int, float], list[_Request]] = defaultdict(list)
         for task in tasks:
-            for row, ids in enumerate(_encode(self.run, self.examined, task)):
+            for row, ids in _encode(self.run, self.examined, task):
                 groups[task.samples, task.max_new_tokens, task.temperature].append(_Request(task, row, ids))
         for (samples, _, _), requests in groups.items():
             size = self.run.config.evaluate.batch // samples
@@ -152,11 +152,26 @@ def _judge(task: Task, texts: Sequence[Sequence[str]]) -> list[tuple[PromptRecor
     return [(record, task.judge(record, text)) for record, samples in zip(task.records, texts) for text in samples]
 
 
-def _encode(run: Run, examined: Subject, task: Task) -> list[list[int]]:
+def _encode(run: Run, examined: Subject, task: Task) -> list[tuple[int, list[int]]]:
+    """(record, token ids) of the prompts that leave room for an answer among the model's positions."""
+
+    def encode(prompts: Sequence[str]) -> list[list[int]]:
+        if task.render == "raw":
+            return chat.encode_raw(examined.tokenizer, prompts)
+        system = run.config.model.system_prompt
+        return chat.encode_chat(examined.tokenizer, prompts, system=system, prefill=task.prefill)
+
     prompts = [record.prompt for record in task.records]
-    if task.render == "raw":
-        return chat.encode_raw(examined.tokenizer, prompts)
-    return chat.encode_chat(examined.tokenizer, prompts, system=run.config.model.system_prompt, prefill=task.prefill)
+    limit = examined.model.config.max_positions - task.max_new_tokens
+    return _lengths.fitting(
+        run,
+        f"evaluate: prompts of {task.name}",
+        limit,
+        prompts,
+        encode(prompts) if prompts else [],
+        tokens=len,
+        again=lambda row, prompt: encode([prompt])[0],
+    )
 
 
 def _cut(text: str, stop: str) -> str:

@@ -8,12 +8,13 @@ import jax
 from rule_jax import data, files, hf, plugin, processes, telemetry
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
-from rule_jax.stages import TRAINING, Run, Subject, _world_model, load_subject
+from rule_jax.stages import TRAINING, Run, Subject, _lengths, _world_model, load_subject
 from rule_jax.types import UnlearningData
 
 
 def check(run: Run) -> None:
     """Reads all data and everything about the model but its weights. Raises UserError for what is wrong with them."""
+    _lengths.check(run)
     found = _load(run)
     for name, records in (("rejection", found.rejection), ("forget", found.forget)):
         if not records:

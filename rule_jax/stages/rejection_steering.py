@@ -9,7 +9,7 @@ from rule_jax.checkpoint import Checkpoints
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.models import lora
-from rule_jax.stages import Run, Subject, check_divides, check_positive, subject
+from rule_jax.stages import Run, Subject, _lengths, check_divides, check_positive, subject
 from rule_jax.stages._dosage import Dosage
 from rule_jax.stages._training import Reporter, start_or_resume
 from rule_jax.stages._weights import before
@@ -76,21 +76,26 @@ def run(run: Run) -> None:
 
 
 def _rows(run: Run, learner: Subject) -> Packed:
-    """The refusals as rows; those longer than config.rejection_steering.max_length are left out and counted."""
+    """The refusals as rows; those longer than config.rejection_steering.max_length are left out or cut, and counted."""
     examples = jsonl.read_examples(run.data_file("rejection"))
-    pairs = chat.encode_examples(
-        learner.tokenizer, [e.prompt for e in examples], [e.response for e in examples], learner.eos_ids
-    )
+
+    def encode(prompts: list[str], responses: list[str]) -> list[tuple[list[int], list[int]]]:
+        system = run.config.model.system_prompt
+        return chat.encode_examples(learner.tokenizer, prompts, responses, learner.eos_ids, system=system)
+
+    prompts = [example.prompt for example in examples]
     limit = run.config.rejection_steering.max_length
-    lengths = [len(p) + len(r) for p, r in pairs]
-    kept = [pair for pair, length in zip(pairs, lengths) if length <= limit]
-    if len(kept) < len(pairs):
-        telemetry.info(
-            f"{STAGE}: left out {len(pairs) - len(kept)} of {len(pairs)} examples longer than max_length={limit} "
-            f"tokens (longest {max(lengths)})"
-        )
+    kept = _lengths.fitting(
+        run,
+        f"{STAGE}: examples",
+        limit,
+        prompts,
+        encode(prompts, [example.response for example in examples]),
+        tokens=lambda pair: len(pair[0]) + len(pair[1]),
+        again=lambda row, prompt: encode([prompt], [examples[row].response])[0],
+    )
     if not kept:
         raise UserError(f"every rejection example is longer than config.{STAGE}.max_length={limit} tokens")
-    sequences = [([*p, *r], [0.0] * len(p) + [1.0] * len(r)) for p, r in kept]
+    sequences = [([*p, *r], [0.0] * len(p) + [1.0] * len(r)) for _, (p, r) in kept]
     length = batching.bucket(max(len(tokens) for tokens, _ in sequences))
     return batching.pack(sequences, length, share_rows=False)

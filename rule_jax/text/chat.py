@@ -98,15 +98,24 @@ def encode_continuations(
 
 
 def encode_examples(
-    tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], responses: Sequence[str], eos_ids: Sequence[int]
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    eos_ids: Sequence[int],
+    *,
+    system: str = "",
 ) -> list[tuple[list[int], list[int]]]:
     """(prompt ids, response ids) of chat exchanges; the response ends in the first EOS that the template writes.
 
     Where the template writes none, eos_ids[0] is added: a model that never sees its end learns to ramble.
     """
-    prompt_ids = encode_chat(tokenizer, prompts)
+    prompt_ids = encode_chat(tokenizer, prompts, system=system)
     covered = _Covered(tokenizer)
-    whole = [render(tokenizer, covered.cover(p), response=covered.cover(r)) for p, r in zip(prompts, responses)]
+    system = covered.cover(system)
+    whole = [
+        render(tokenizer, covered.cover(p), response=covered.cover(r), system=system)
+        for p, r in zip(prompts, responses)
+    ]
     whole_ids = covered.encode(whole)
     pairs = []
     for prompt, response, full in zip(prompt_ids, responses, whole_ids):

@@ -144,6 +144,13 @@ def test_only_the_first_of_the_eos_ids_is_added(load):
     assert response == [*letters("b"), EOS]
 
 
+def test_an_exchange_has_the_system_prompt_that_its_question_will_have(load):
+    tokenizer = load(LLAMA)
+    [(prompt, response)] = chat.encode_examples(tokenizer, ["a"], ["b"], EOS_IDS, system="be brief")
+    assert [prompt] == chat.encode_chat(tokenizer, ["a"], system="be brief")
+    assert response == [*letters("b"), END]
+
+
 def test_each_exchange_of_a_batch_keeps_its_own_length(load):
     pairs = chat.encode_examples(load(LLAMA), ["a", "abc"], ["x", "yz"], EOS_IDS)
     assert [response for _, response in pairs] == [[*letters("x"), END], [*letters("yz"), END]]

@@ -1,0 +1,65 @@
+"""Prompts that are longer than a stage can take: left out or cut as config.data.too_long says, and always told."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from rule_jax import telemetry
+from rule_jax.errors import UserError
+from rule_jax.stages import Run
+
+T = TypeVar("T")
+CHOICES = ("drop", "cut")
+
+
+def check(run: Run) -> None:
+    """Raises UserError unless config.data.too_long is one of CHOICES."""
+    if run.config.data.too_long not in CHOICES:
+        raise UserError(f"config.data.too_long={run.config.data.too_long!r}: it must be one of {', '.join(CHOICES)}")
+
+
+def fitting(
+    run: Run,
+    what: str,
+    limit: int,
+    prompts: Sequence[str],
+    encoded: Sequence[T],
+    *,
+    tokens: Callable[[T], int],
+    again: Callable[[int, str], T],
+) -> list[tuple[int, T]]:
+    """(row, encoded) of the prompts that take at most `limit` tokens, in order.
+
+    what: the stage and, in words, what is limited, for the message. encoded: each prompt as `again(row, prompt)` would
+    encode it; tokens: its length. A prompt that is cut loses words at its beginning: what is asked stands at the end.
+    One that does not fit without any of its words is left out in either case.
+    """
+    lengths = [tokens(item) for item in encoded]
+    long = [row for row, length in enumerate(lengths) if length > limit]
+    if not long:
+        return list(enumerate(encoded))
+    kept = {row: item for row, item in enumerate(encoded) if lengths[row] <= limit}
+    if run.config.data.too_long == "cut":
+        for row in long:
+            item = _cut(prompts[row], limit, tokens, lambda text, row=row: again(row, text))
+            if item is not None:
+                kept[row] = item
+    cut = sum(row in kept for row in long)
+    telemetry.info(
+        f"{what}: {len(long)} of {len(encoded)} longer than {limit} tokens (longest {max(lengths)}): {cut} cut at the "
+        f"beginning, {len(long) - cut} left out"
+    )
+    return sorted(kept.items())
+
+
+def _cut(prompt: str, limit: int, tokens: Callable[[T], int], encode: Callable[[str], T]) -> T | None:
+    """The prompt without as few words at its beginning as make it fit; None where one word is too many."""
+    words = prompt.split()
+    low, high = 1, len(words)  # dropping `high` words leaves nothing; search the fewest that fit
+    while low < high:
+        middle = (low + high) // 2
+        if tokens(encode(" ".join(words[middle:]))) <= limit:
+            high = middle
+        else:
+            low = middle + 1
+    item = encode(" ".join(words[low:])) if low < len(words) else None
+    return item if item is not None and tokens(item) <= limit else None
