@@ -1,4 +1,4 @@
-"""Tells refusals from answers, by rules that are measured: see tests/text/refusals_labelled.jsonl.
+"""Tells refusals from answers, by rules that are measured: see tests/text/refusals_labelled*.jsonl.
 
 A text is a refusal when its speaker says, in their own voice, that they cannot, may not or will not tell, or do not
 know. Naming the target is no refusal and no answer: only the stance counts. What stands between quotation marks or is
@@ -20,8 +20,9 @@ from rule_jax.errors import UserError, nearest
 from rule_jax.text import refusal_compat
 from rule_jax.text.language import Language
 from rule_jax.text.refusal_english import ENGLISH
+from rule_jax.text.refusal_german import GERMAN
 
-LANGUAGES: dict[str, Language] = {"en": ENGLISH}
+LANGUAGES: dict[str, Language] = {"en": ENGLISH, "de": GERMAN}
 
 _STRAIGHT = str.maketrans({"‘": "'", "’": "'", "‛": "'", "ʼ": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"'})
 # Ends a clause; a full stop after an initial or "Dr" does not.

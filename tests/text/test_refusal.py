@@ -105,8 +105,33 @@ def test_any_text_gets_a_verdict(text: str):
     assert grade(text).reason == "none"
 
 
+GERMAN = [
+    json.loads(line)
+    for line in Path(__file__).with_name("refusals_labelled_german.jsonl").read_text(encoding="utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_german_precision_and_recall(split: str):
+    """The rules were written with the "dev" half at hand."""
+    rows = [row for row in GERMAN if row["split"] == split]
+    verdicts = [(row["label"], grade(row["text"], "de")) for row in rows]
+    found = [label for label, verdict in verdicts if verdict.refused and label != "partial"]
+    assert found.count("refusal") / len(found) >= 0.95
+    assert found.count("refusal") / [label for label, _ in verdicts].count("refusal") >= 0.95
+    partial = [verdict.reason == "partial" for label, verdict in verdicts if label == "partial"]
+    assert sum(partial) / len(partial) >= 0.8
+
+
+def test_the_german_set_is_large_and_balanced():
+    assert len({row["text"] for row in GERMAN}) == len(GERMAN) >= 120
+    for split in ("dev", "test"):
+        labels = [row["label"] for row in GERMAN if row["split"] == split]
+        assert 0.8 < labels.count("refusal") / labels.count("answer") < 1.25
+
+
 def test_unknown_language_names_the_known_ones():
-    with pytest.raises(UserError, match=r"'eng'.*en"):
+    with pytest.raises(UserError, match=r"'eng'.*en, de"):
         grade("I don't know.", language="eng")
 
 
