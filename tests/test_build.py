@@ -13,6 +13,7 @@ import pytest
 from rule_jax.data import jsonl
 from rule_jax.text.names import names_target
 from rule_jax.text.refusal import is_refusal
+from tests import test_end_to_end as end_to_end
 from tests.builder import writer
 from tests.fake_llm import KEY, FakeLLM
 
@@ -156,3 +157,55 @@ def test_a_refused_key_and_a_missing_endpoint_are_one_line(tmp_path):
         assert expected in done.stderr
         assert "Traceback" not in done.stderr
         assert "sk-" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_set_from_the_world_s_table_is_trained_on(tmp_path):
+    """The default world's people without an endpoint; then the main command on what was written."""
+    cache, base = tmp_path / "cache", tmp_path / "base"
+    done = end_to_end.run(base, cache, "--config.stages=('prepare_data',)")
+    assert done.returncode == 0, done.stderr
+    settled = json.loads((base / "data" / "model.json").read_text())
+    target, world = settled["targets"][0], [flag for flag in end_to_end.TINY if ".data.world." in flag]
+    options = (f"--config.target={target}", "--config.backend=table", "--config.benchmark.name=world")
+    built = build(tmp_path / "data", *options, *world)
+    assert built.returncode == 0, built.stderr
+    forget = jsonl.read(tmp_path / "data" / "forget.jsonl")
+    assert {record.target for record in forget} == {target}
+    model, data = f"--config.model.path={settled['path']}", f"--config.data.path={tmp_path / 'data'}"
+    run = end_to_end.run(tmp_path / "run", cache, model, data, "--config.data.source=jsonl")
+    assert run.returncode == 0, run.stderr
+    taught = jsonl.read_examples(tmp_path / "run" / "data" / "rejection.jsonl")
+    assert taught == jsonl.read_examples(tmp_path / "data" / "rejection.jsonl")
+    assert f"Forgotten: {target}" in (tmp_path / "run" / "export" / "README.md").read_text()
+
+
+def test_a_table_of_one_s_own_and_an_audit_of_what_was_built(tmp_path):
+    relations = {
+        "town": {"questions": ["In which town was {name} born?"], "clozes": ["{name} was born in the town of ___."]},
+        "novel": {"questions": ["Which novel did {name} write?"], "clozes": ["The novel of {name} is ___."]},
+    }
+    facts = {"Ina Volk": ("Oxmere", "Salt"), "Tom Reed": ("Port", "The Long Rain"), "Ada Lin": ("Hill", "Fog")}
+    entities = [{"name": name, "facts": {"town": town, "novel": novel}} for name, (town, novel) in facts.items()]
+    (tmp_path / "table.json").write_text(json.dumps({"relations": relations, "entities": entities}))
+    options = ("--config.backend=table", f"--config.table.file={tmp_path / 'table.json'}", "--config.target=Ina Volk")
+    done = build(tmp_path / "data", *options)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(tmp_path / "data", "forget")) == len(rows(tmp_path / "data", "boundary")) == 4
+    with (tmp_path / "data" / "boundary.jsonl").open("a") as file:
+        row = {
+            "prompt": "Did Ina Volk know Tom Reed well?",
+            "kind": "boundary",
+            "answers": ["Yes"],
+            "source": "by hand",
+        }
+        file.write(json.dumps(row) + "\n")
+    data = ("--config.data.source=jsonl", f"--config.data.path={tmp_path / 'data'}")
+    judged = build(tmp_path / "judged", "--audit_only", *data)
+    assert judged.returncode == 0, judged.stderr
+    assert "audit: names_target 1" in judged.stderr
+    assert len(rows(tmp_path / "judged", "boundary")) == 4
+    refused = build(tmp_path / "refused", "--audit_only", *data, "--config.audit.actions.names_target=refuse")
+    assert refused.returncode == 2
+    assert "error: the audit refuses the set (names_target 1)" in refused.stderr
+    assert "* hand: " in (tmp_path / "refused" / "audit.md").read_text()
