@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rule_jax import hf
+from rule_jax.errors import UserError
 from rule_jax.journal import Journal, key_of
 from rule_jax.stages import Run, check_divides, load_subject
 from rule_jax.stages.evaluate import Answerer
@@ -32,7 +33,10 @@ class BaseModel:
     def __init__(self, run: Run, journal: Journal):
         self.run, self.journal = run, journal
         self.subject = load_subject(run, Path(run.config.model.path))
-        check_divides(run, "config.evaluate.batch", run.config.evaluate.batch)
+        batch, samples = run.config.evaluate.batch, run.config.consistency.samples
+        if batch % samples:
+            raise UserError(f"config.evaluate.batch={batch} must be a multiple of config.consistency.samples={samples}")
+        check_divides(run, f"config.evaluate.batch / {samples} samples", batch // samples)
         hf.check(run.config.model.path)
         self.identity = _identity(self.subject.path)
         self._speak: Callable[[Sequence[Task], str], dict[str, list[list[str]]]] | None = None

@@ -32,6 +32,7 @@ def check(run: Run, *, audit_only: bool) -> None:
     """Raises UserError for a config that makes no sense, before anything is asked or written."""
     config = run.config
     audit.check_actions(config.audit.actions)
+    _benchmark(run)
     if audit_only and not config.data.source:
         raise UserError("--audit_only judges the records of config.data: set config.data.source and config.data.path")
     if audit_only:
@@ -48,11 +49,7 @@ def check(run: Run, *, audit_only: bool) -> None:
         raise UserError(f"config.queries={config.queries}: it must be positive")
     check_positive("neighbours", config.neighbours, "count", "attempts")
     check_positive("consistency", config.consistency, "samples", "temperature", "agreement", "max_new_tokens")
-    if config.evaluate.batch % config.consistency.samples:
-        raise UserError(
-            f"config.evaluate.batch={config.evaluate.batch} must be a multiple of config.consistency.samples="
-            f"{config.consistency.samples}"
-        )
+    Wording(config.prompts)
 
 
 def build(run: Run) -> None:
@@ -103,6 +100,9 @@ def _steps(desk: Desk, backend: Backend, target: Target, benchmark: "_Benchmark"
     # 4. Audit, and 5. refusals: one for each forget question.
     data = UnlearningData((target.name,), _refusals(forget, config.seed), tuple(forget), tuple(near))
     opinions = backend.opinions(near) if config.audit.second_opinion else []
+    silent = sum(opinion.sound and opinion.reason != "" for opinion in opinions)
+    if silent:
+        telemetry.info(f"no second opinion was given on {silent} boundary queries; they pass for sound")
     data = _audited(run, data, target.aliases, benchmark, opinions)
     _write(run, data, aside)
     asked = {name: key_of(text) for name, text in desk.wording.texts.items()}
@@ -139,8 +139,9 @@ def _benchmark(run: Run) -> _Benchmark:
     settings = run.config.benchmark
     if not settings.name:
         return _Benchmark()
-    data = run.config.data[settings.name].to_dict()
-    tasks = plugin.load("benchmarks", settings.name).tasks(settings.path, seed=run.config.seed, data=data)
+    benchmark = plugin.load("benchmarks", settings.name)
+    data = run.config.data[settings.name].to_dict() if settings.name in run.config.data else {}
+    tasks = benchmark.tasks(settings.path, seed=run.config.seed, data=data)
     neighbours = {record.entity for task in tasks if task.name.startswith("neighbor") for record in task.records}
     return _Benchmark(tuple(record for task in tasks for record in task.records), frozenset(neighbours - {""}))
 

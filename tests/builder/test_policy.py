@@ -4,11 +4,12 @@ import json
 from itertools import product
 from pathlib import Path
 
+import jax
 import pytest
 
 from configs import build as recipe
 from configs import grpo
-from rule_jax import sharding
+from rule_jax import hf, programs, sharding
 from rule_jax.builder import pipeline
 from rule_jax.builder.base_model import BaseModel
 from rule_jax.builder.wording import Wording
@@ -74,7 +75,7 @@ def dialogues(wording: Wording) -> list[SftExample]:
 
 
 def make_place(folder: Path, steps: int) -> Path:
-    """A folder with prompts, and a model of that many updates."""
+    """A folder with prompts, and a model of that many updates; one of none answers at random."""
     (folder / "prompts").mkdir(parents=True)
     for name, text in SHORT.items():
         (folder / "prompts" / f"{name}.txt").write_text(text, encoding="utf-8")
@@ -85,13 +86,21 @@ def make_place(folder: Path, steps: int) -> Path:
     config.world.schedule.update({"peak": 8e-3, "warmup_steps": min(20, steps)})
     mesh = sharding.make_mesh(data=-1, fsdp=1, tensor=1)
     corpus = Corpus((), {"lesson": tuple(dialogues(Wording(str(folder / "prompts"))))})
-    _world_model.build(Run(config, folder / "logs", folder, mesh), folder / "model", corpus)
+    if steps:
+        _world_model.build(Run(config, folder / "logs", folder, mesh), folder / "model", corpus)
+        return folder
+    like = folder / "like"
+    like.mkdir()
+    _world_model._write_tokenizer(like, corpus, config.world.vocab_size)
+    _world_model._write_config(like, config.world)
+    model = hf.load_model(like)
+    hf.save(folder / "model", model, programs.init_params(model, mesh, jax.random.key(0)), like=like)
     return folder
 
 
 @pytest.fixture(scope="module")
 def untaught(tmp_path_factory) -> Path:
-    return make_place(tmp_path_factory.mktemp("untaught"), steps=1)
+    return make_place(tmp_path_factory.mktemp("untaught"), steps=0)
 
 
 def run(place: Path, workdir: Path, **changes) -> Run:

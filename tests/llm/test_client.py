@@ -59,7 +59,9 @@ def test_answers_come_in_order_and_are_paid_for_once(journal):
             assert answers == [{"echo": text} for text in texts]
         again = client(journal, server)
         assert again.ask(asked("question 3", "question 3"), json_object) == [{"echo": "question 3"}] * 2
-    assert len(server.bodies) == len(texts)
+        assert len(server.bodies) == len(texts)
+        assert client(journal, server).ask(asked("new", "new"), json_object) == [{"echo": "new"}] * 2  # asked at once
+    assert len(server.bodies) == len(texts) + 1
     assert server.most_in_flight == 4
     assert (again.usage.requests, again.usage.input_tokens, again.usage.output_tokens) == (12, 1200, 120)
     assert again.usage.money == pytest.approx(12 * (100 * 1 + 10 * 10) / 1e6)
