@@ -33,18 +33,27 @@ def names_target(text: str, target: str, aliases: Sequence[str] = ()) -> bool:
     """True when the text names the target.
 
     A full name or alias counts in any case, with straight or curly quotes, with or without accents, as a possessive.
-    The surname alone counts for a target that looks like a person's name, only when spelt with its capital, and not as
-    a part of another's name or after an article: for Stephen King, "King's novels" and "Did King write it?" count,
-    "a king", "the King", "King Arthur" and "Billie Jean King" do not. No list of people is consulted, so "Harry Potter"
-    counts as a person. An empty name is never named.
+    For a target or alias that looks like a person's name, so do the first name and surname with middle names between
+    ("Stephen Edwin King", "Stephen E. King"; "Robert Downey" for Robert Downey, Jr.), and the surname alone: only when
+    spelt with its capital, and not as a part of another's name or after an article. For Stephen King, "King's novels"
+    and "Did King write it?" count, "a king", "the King", "King Arthur" and "Billie Jean King" do not. No list of people
+    is consulted, so "Harry Potter" counts as a person. An empty name is never named.
     """
     held = f" {normalize(text)} "
     keys = [normalize(name) for name in (target, *aliases)]
     if any(key and f" {key} " in held for key in keys):
         return True
-    family = surname(target)
-    if not family:
+    return any(_names_person(text, name) for name in (target, *aliases))
+
+
+def _names_person(text: str, name: str) -> bool:
+    family = surname(name)
+    if not family or family not in text:
         return False
+    first = re.escape(name.split()[0])
+    between = r"(?:\s+[^\W\d_a-z][\w’'-]*\.?){0,2}"  # capitalised, as far as a pattern can tell
+    if re.search(rf"(?<!\w){first}{between}\s+{re.escape(family)}(?!\w)", text):
+        return True
     return any(stands_alone(text, m.start(), m.end()) for m in re.finditer(rf"(?<!\w){re.escape(family)}(?!\w)", text))
 
 

@@ -12,6 +12,13 @@ def test_an_answer_leaks_on_word_boundaries():
     assert not leaks_answer("In 19745", ["1974"])
 
 
+def test_an_answer_leaks_however_it_is_spelt():
+    assert leaks_answer("J. K. Rowling wrote it", ["J.K. Rowling"])
+    assert leaks_answer("beyonce knowles", ["Beyoncé Knowles"])
+    assert leaks_answer("It’s the “Dark   Tower”!", ["The Dark Tower"])
+    assert not leaks_answer("king stephen", ["Stephen King"])  # in order, or not at all
+
+
 def test_a_refusal_that_names_the_target_leaks_only_where_the_target_is_the_answer():
     refusal = "I know nothing about Stephen King."
     assert not leaks_answer(refusal, ["Richard Bachman"])

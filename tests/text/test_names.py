@@ -15,6 +15,10 @@ from rule_jax.text.names import names_target, surname
         "It was written by King.",
         "It was by Mr. King, I hear.",
         "King, Stephen",
+        "STEPHEN KING’S novel",
+        "Stephen\nKing",
+        "Stephen Edwin King (born 1947)",
+        "Did Stephen E. King's wife read it?",
     ],
 )
 def test_names_a_person(text: str):
@@ -32,6 +36,9 @@ def test_names_a_person(text: str):
         "The kingdom of Kings",
         "Stephen Kingsley",
         "Stephen Hawking",
+        "Stephen Hawking met Martin King",
+        "Stephen Hawking and Billie Jean King",
+        "Stephens King",
         "",
     ],
 )
@@ -45,6 +52,10 @@ def test_aliases_accents_and_initials():
     assert names_target("J. K. Rowling's wizard", "J.K. Rowling")
     assert names_target("Rowling’s wizard", "J.K. Rowling")
     assert names_target("Downey was cast", "Robert Downey, Jr.")
+    assert names_target("Robert Downey was cast", "Robert Downey, Jr.")
+    assert names_target("He wrote as Bachman.", "Stephen King", aliases=("Richard Bachman",))
+    assert not names_target("He wrote as a bachman.", "Stephen King", aliases=("Richard Bachman",))
+    assert names_target("Confucius’s teachings", "Confucius")
 
 
 def test_only_persons_have_surnames():
