@@ -40,7 +40,8 @@ def get_config() -> ConfigDict:
     c.policy = {"relations": 15, "items": 5, "rounds": 8, "temperature": 0.7, "max_tokens": 768, "asked_again": 2}
     c.table = {"file": ""}  # "": the default world of this seed
 
-    # The endpoint of "openai". base_url: http://localhost:8000/v1 for vLLM, http://localhost:11434/v1 for Ollama.
+    # The endpoint of "openai". A server of your own: base_url http://localhost:8000/v1 (vLLM) or
+    # http://localhost:11434/v1 (Ollama), its model, api_key_env "", budget.money 0.
     c.llm = {
         "base_url": "https://api.openai.com/v1",
         "model": "gpt-4o-mini",

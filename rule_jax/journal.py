@@ -33,9 +33,11 @@ class Journal:
             raise self._unwritable(error) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self._file.close()
             raise UserError(f"{path} is in use by another process; wait for it, or choose another folder") from None
+        except OSError:
+            pass  # a file system without locks
         try:
             self._entries = self._read()
         except BaseException:
