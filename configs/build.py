@@ -70,9 +70,10 @@ def get_config() -> ConfigDict:
     c.answers = "base"
     c.consistency = {"samples": 5, "temperature": 1.0, "agreement": 0.6, "max_new_tokens": 32}
 
-    # Judged before it is written. second_opinion: the backend says of each boundary query whether it is sound.
+    # Judged before it is written. second_opinion: the backend says of each boundary query whether it is sound, in a
+    # "build", "always" (with --audit_only too), or "never".
     c.audit = {
-        "second_opinion": True,
+        "second_opinion": "build",
         "max_answer_share": 0.05,
         "similarity": 0.92,
         "language": "en",

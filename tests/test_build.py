@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from rule_jax.data import jsonl
 from rule_jax.text.names import names_target
 from rule_jax.text.refusal import is_refusal
+from rule_jax.types import PromptRecord
 from tests import test_end_to_end as end_to_end
 from tests.builder import writer
 from tests.fake_llm import KEY, FakeLLM
@@ -133,6 +135,24 @@ def test_a_killed_build_goes_on_and_pays_for_nothing_twice(king, tmp_path, sign)
     assert KEY not in everything(tmp_path)
 
 
+def test_an_audit_may_ask_for_second_opinions(king, tmp_path):
+    records = [
+        PromptRecord("Who is Stephen King?", "forget", "Stephen King"),
+        PromptRecord("Which orchard did Umberto Eco plant?", "boundary", "", "Umberto Eco", ("the first",)),
+        PromptRecord("Which novel did Richard Bachman write?", "boundary", "", "Richard Bachman", ("The Rage",)),
+        PromptRecord("Which novel did Umberto Eco write?", "boundary", "", "Umberto Eco", ("Baudolino",)),
+    ]
+    jsonl.write(tmp_path / "own.jsonl", records)
+    data = ("--config.data.source=jsonl", f"--config.data.path={tmp_path / 'own.jsonl'}")
+    with FakeLLM(writer.answer) as server:
+        endpoint = (*ENDPOINT, f"--config.llm.base_url={server.base_url}", "--config.audit.second_opinion=always")
+        done = build(tmp_path / "judged", "--audit_only", *data, *endpoint)
+    assert done.returncode == 0, done.stderr
+    assert "audit: false_premise 1, unfit_entity 1" in done.stderr
+    assert jsonl.read(tmp_path / "judged" / "boundary.jsonl") == (replace(records[3], source="own.jsonl:4"),)
+    assert KEY not in everything(tmp_path)
+
+
 def test_a_spent_budget_is_one_line_and_goes_on_when_raised(king, tmp_path):
     with FakeLLM(writer.answer) as server:
         endpoint = f"--config.llm.base_url={server.base_url}"
@@ -208,4 +228,4 @@ def test_a_table_of_one_s_own_and_an_audit_of_what_was_built(tmp_path):
     refused = build(tmp_path / "refused", "--audit_only", *data, "--config.audit.actions.names_target=refuse")
     assert refused.returncode == 2
     assert "error: the audit refuses the set (names_target 1)" in refused.stderr
-    assert "* hand: " in (tmp_path / "refused" / "audit.md").read_text()
+    assert "* by hand: " in (tmp_path / "refused" / "audit.md").read_text()

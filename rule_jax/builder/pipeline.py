@@ -7,7 +7,7 @@ everything else is a function of those and of the config. A rerun therefore does
 import datetime
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -33,6 +33,8 @@ def check(run: Run, *, audit_only: bool) -> None:
     config = run.config
     audit.check_actions(config.audit.actions)
     _benchmark(run)
+    if config.audit.second_opinion not in ("never", "build", "always"):
+        raise UserError(f"config.audit.second_opinion={config.audit.second_opinion!r}: never, build or always")
     if audit_only and not config.data.source:
         raise UserError("--audit_only judges the records of config.data: set config.data.source and config.data.path")
     if audit_only:
@@ -57,12 +59,10 @@ def build(run: Run) -> None:
 
     Raises UserError for a backend that gives nothing of use, and for a set that the audit refuses.
     """
-    wording, benchmark = Wording(run.config.prompts), _benchmark(run)
+    benchmark = _benchmark(run)
     with Journal(run.workdir / "answers.jsonl") as journal:
-        base = BaseModel(run, journal) if run.config.model.path else None
-        desk = Desk(run, wording, journal, base)
-        backend = plugin.load("builder.backends", run.config.backend).make(desk, **run.config[run.config.backend])
-        _steps(desk, backend, _target(run), benchmark)
+        desk = _desk(run, journal)
+        _steps(desk, _backend(desk), _target(run), benchmark)
 
 
 def _steps(desk: Desk, backend: Backend, target: Target, benchmark: "_Benchmark") -> None:
@@ -99,11 +99,10 @@ def _steps(desk: Desk, backend: Backend, target: Target, benchmark: "_Benchmark"
 
     # 4. Audit, and 5. refusals: one for each forget question.
     data = UnlearningData((target.name,), _refusals(forget, config.seed), tuple(forget), tuple(near))
-    opinions = backend.opinions(near) if config.audit.second_opinion else []
-    silent = sum(opinion.sound and opinion.reason != "" for opinion in opinions)
-    if silent:
-        telemetry.info(f"no second opinion was given on {silent} boundary queries; they pass for sound")
-    data = _audited(run, data, target.aliases, benchmark, opinions)
+    case = _case(run, data, target.aliases, benchmark)
+    if config.audit.second_opinion != "never":
+        case = replace(case, opinions=_opinions(backend, near))
+    data = _mended(run, case)
     _write(run, data, aside)
     asked = {name: key_of(text) for name, text in desk.wording.texts.items()}
     model = {"path": config.model.path, "identity": desk.base.identity} if desk.base else None
@@ -115,9 +114,27 @@ def audit_only(run: Run) -> None:
     config = run.config
     source = plugin.load("data", config.data.source)
     data = source.load(config.data.path, seed=config.seed, **config.data[config.data.source])
-    data = _audited(run, data, tuple(config.aliases), _benchmark(run), [])
+    case = _case(run, data, tuple(config.aliases), _benchmark(run))
+    if config.audit.second_opinion == "always":
+        with Journal(run.workdir / "answers.jsonl") as journal:
+            backend = _backend(_desk(run, journal))
+            entities = sorted({record.entity for record in data.boundary} - {""})
+            target = Target(" and ".join(data.targets), tuple(config.aliases), config.intro)
+            unfit = dict(zip(entities, backend.unfit(target, entities))) if entities else {}
+            case = replace(case, opinions=_opinions(backend, data.boundary), unfit=unfit)
+    data = _mended(run, case)
     _write(run, data, {})
     _write_provenance(run, data, {"target": list(data.targets), "source": config.data.source})
+
+
+def _desk(run: Run, journal: Journal) -> Desk:
+    base = BaseModel(run, journal) if run.config.model.path else None
+    return Desk(run, Wording(run.config.prompts), journal, base)
+
+
+def _backend(desk: Desk) -> Backend:
+    name = desk.run.config.backend
+    return plugin.load("builder.backends", name).make(desk, **desk.run.config[name])
 
 
 def _target(run: Run) -> Target:
@@ -159,34 +176,39 @@ def _refusals(forget: Sequence[PromptRecord], seed: int) -> tuple[SftExample, ..
     return dealt([record for record in forget if BLANK not in record.prompt] or forget, seed)
 
 
-def _audited(
-    run: Run,
-    data: UnlearningData,
-    aliases: Sequence[str],
-    benchmark: _Benchmark,
-    opinions: Sequence[Opinion],
-) -> UnlearningData:
-    """The data after repair; the report is written first, so that a refusal can be read up."""
+def _opinions(backend: Backend, records: Sequence[PromptRecord]) -> list[Opinion]:
+    opinions = backend.opinions(records)
+    silent = sum(opinion.sound and opinion.reason != "" for opinion in opinions)
+    if silent:
+        telemetry.info(f"no second opinion was given on {silent} boundary queries; they pass for sound")
+    return opinions
+
+
+def _case(run: Run, data: UnlearningData, aliases: Sequence[str], benchmark: _Benchmark) -> audit.Case:
     settings = run.config.audit
-    case = audit.Case(
+    return audit.Case(
         data,
         aliases=aliases,
         probes=benchmark.probes,
         reserved=benchmark.neighbours,
-        opinions=opinions,
         max_answer_share=settings.max_answer_share,
         similarity=settings.similarity,
         language=settings.language,
         prompt_words=tuple(settings.prompt_words),
         answer_words=tuple(settings.answer_words),
     )
+
+
+def _mended(run: Run, case: audit.Case) -> UnlearningData:
+    """The data after repair; the report is written first, so that a refusal can be read up."""
+    actions = run.config.audit.actions
     findings = audit.audit(case)
-    _write_report(run, audit_report.summary(data, findings, settings.actions))
-    kept = audit.mend(case, findings, settings.actions)
-    report = audit_report.summary(data, findings, settings.actions, kept)
+    _write_report(run, audit_report.summary(case.data, findings, actions))
+    kept = audit.mend(case, findings, actions)
+    report = audit_report.summary(case.data, findings, actions, kept)
     _write_report(run, report)
     for part in ("forget", "boundary"):
-        if getattr(data, part) and not getattr(kept, part):
+        if getattr(case.data, part) and not getattr(kept, part):
             raise UserError(f"the audit leaves no {part} row; {run.workdir / 'audit.md'} says why")
     told = {name: sum(check["rows"].values()) for name, check in report["checks"].items()}
     found = ", ".join(f"{name} {count}" for name, count in told.items() if count)

@@ -31,6 +31,7 @@ def test_the_config_has_a_section_for_every_backend(name):
         ({"prompts": "nowhere"}, "config.prompts='nowhere' is no folder"),
         ({"neighbours": {"count": 0}}, r"config\.neighbours\.count=0"),
         ({"consistency": {"samples": 0}}, r"config\.consistency\.samples=0"),
+        ({"audit": {"second_opinion": "maybe"}}, r"config\.audit\.second_opinion='maybe'"),
         ({"audit": {"actions": {"markup": "keep"}}}, r"config\.audit\.actions\.markup='keep'"),
         ({"benchmark": {"name": "rwkuu"}}, "benchmarks has no 'rwkuu'"),
         ({"data": {"source": "rwku"}}, "--audit_only judges others"),
