@@ -1,4 +1,10 @@
-"""GRPO with replay of hard groups (ReRULE, arXiv 2606.15333) on the default world."""
+"""GRPO with replay of hard groups (ReRULE, arXiv 2606.15333) on the default world; the rest is configs/grpo.py.
+
+From step 21 on, 4 of the 64 hardest groups of the first 20 steps join the 32 fresh ones of each step.
+
+Command:   python -m rule_jax.main --config=configs/grpo_replay.py
+Hardware:  as configs/grpo.py.
+"""
 
 from typing import Any
 

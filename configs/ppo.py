@@ -1,4 +1,9 @@
-"""RULE with PPO (arXiv 2506.07171) on the default world."""
+"""RULE with PPO and a critic (arXiv 2506.07171) on the default world; all but stage 2 is configs/grpo.py.
+
+Command:   python -m rule_jax.main --config=configs/ppo.py
+Hardware:  as configs/grpo.py, and a critic of the policy's size with its own optimizer.
+Departs:   the released code's PPO config builds no critic and runs GRPO; this one is PPO.
+"""
 
 from typing import Any
 
@@ -9,14 +14,15 @@ from configs import grpo
 
 def get_config() -> ConfigDict:
     c: Any = grpo.get_config()
-    shared = {name: c.algorithm[name] for name in ("surrogate", "answers")}
+    c.boundary_optimization.critic.schedule.peak = 1e-3
     c.algorithm = {
         "name": "ppo",
         "gamma": 1.0,
         "lam": 0.95,
         "value_clip": 0.2,
-        **shared,
+        "surrogate": c.algorithm.surrogate,
+        "answers": c.algorithm.answers,
         "kl": {"placement": "reward", "estimator": "k1", "coef": 1e-2, "target": 0.0, "gain": 0.1},
-        "updates": {"epochs": 2, "minibatches": 2},
+        "updates": {"epochs": 1, "minibatches": 2},
     }
     return c

@@ -1,4 +1,8 @@
-"""RULE with Reinforce++ (arXiv 2506.07171) on the default world."""
+"""RULE with Reinforce++ (arXiv 2506.07171) on the default world; all but the algorithm is configs/grpo.py.
+
+Command:   python -m rule_jax.main --config=configs/reinforce_pp.py
+Hardware:  as configs/grpo.py.
+"""
 
 from typing import Any
 
@@ -9,12 +13,13 @@ from configs import grpo
 
 def get_config() -> ConfigDict:
     c: Any = grpo.get_config()
-    shared = {name: c.algorithm[name] for name in ("surrogate", "answers", "updates")}
     c.algorithm = {
         "name": "reinforce_pp",
         "gamma": 1.0,
         "baseline": "none",
-        **shared,
+        "surrogate": c.algorithm.surrogate,
+        "answers": c.algorithm.answers,
+        "updates": c.algorithm.updates,
         "kl": {"placement": "reward", "estimator": "k1", "coef": 1e-2, "target": 0.0, "gain": 0.1},
     }
     return c

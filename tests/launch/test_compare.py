@@ -1,0 +1,77 @@
+"""launch.compare: what is shared between configs and what the table says. In a process of its own, for its flags."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from launch import compare
+
+place = Path(sys.argv[1])
+configs = {name: compare.config_of(f"configs/{name}.py", 3) for name in ("grpo", "ppo", "grpo_replay")}
+for name in compare.SHARED:
+    (place / "first" / name).mkdir(parents=True)
+    (place / "first" / name / "made").write_text(name)
+(place / "first" / "boundary_optimization").mkdir()
+for stage in ("prepare_data", "rejection_steering", "boundary_optimization"):
+    compare.files.write_json(place / "first" / "done" / f"{stage}.json", {"seconds": 1})
+compare.share(place / "first", place / "second", configs["ppo"])
+
+def run(refused, seconds):
+    figures = {"refusal_rate": refused, "leak_rate": 0.5, "accuracy": 0.5}
+    figures |= {"over_refusal_rate": 0, "names_target_rate": 1}
+    tasks = "forget boundary neighbor general forget_cloze forget_sampled forget_raw unknown".split()
+    names = compare_seeds.BASE, compare_seeds.STEERED, compare_seeds.FINAL
+    stages = {stage: dict.fromkeys(tasks, figures) for stage in names}
+    return {"stages": stages, "time_s": {"boundary_optimization": seconds}}
+
+from launch import seeds as compare_seeds
+print(json.dumps({
+    "configs": configs,
+    "same": compare.differing(configs["grpo"], configs["ppo"]),
+    "other": compare.differing(configs["grpo"], {**configs["grpo"], "seed": 4, "reward": {}}),
+    "table": compare.table({"a": [run(1.0, 10), run(0.8, 20)], "b": [run(0.5, 5)]}),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    place = tmp_path_factory.mktemp("compare")
+    done = subprocess.run([sys.executable, "-c", SCRIPT, place], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return place, json.loads(done.stdout)
+
+
+def test_a_config_is_what_a_run_would_write(said):
+    config = importlib.import_module("configs.ppo").get_config()
+    config.seed = 3
+    assert said[1]["configs"]["ppo"] == json.loads(json.dumps(config.to_dict(), default=list))
+
+
+def test_recipes_of_the_algorithms_differ_in_stage_two_alone(said):
+    assert said[1]["same"] == []
+    assert said[1]["other"] == ["reward", "seed"]
+
+
+def test_what_came_before_stage_two_is_shared_and_nothing_else(said):
+    second = said[0] / "second"
+    found = sorted(str(p.relative_to(second)) for p in second.rglob("*") if p.is_file())
+    shared = ["data", "evaluate/base", "evaluate/rejection_steering", "rejection_steering"]
+    done = ["done/prepare_data.json", "done/rejection_steering.json"]
+    assert found == sorted(["config.json", *done, *(f"{name}/made" for name in shared)])
+    assert json.loads((second / "config.json").read_text()) == said[1]["configs"]["ppo"]
+
+
+def test_the_table_gives_mean_and_worst(said):
+    lines = said[1]["table"].splitlines()
+    assert lines[0] == "| figure | a | b |"
+    assert "| forget refusal | 0.900 (0.800) | 0.500 (0.500) |" in lines
+    assert lines[-1] == "| seconds of stage 2 | 15 | 5 |"
