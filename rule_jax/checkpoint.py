@@ -1,20 +1,24 @@
-"""Checkpoints of a training stage (Orbax): asynchronous, atomic, the newest few kept.
+"""Checkpoints of a training stage (Orbax): asynchronous, atomic, the newest few kept, and the one that scored best.
 
 A checkpoint has items, so that another stage can read the parameters without knowing the optimizer: "params", "rest"
 (optimizer moments, step and random key) and, for loops that have more to remember, "beside".
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh
+from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from rule_jax import programs
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
 from rule_jax.programs import Declared, TrainState
+
+_UNSCORED = -1.0  # below every score; a checkpoint without one is never the best
 
 
 class Checkpoints:
@@ -22,7 +26,12 @@ class Checkpoints:
 
     def __init__(self, directory: Path, keep: int, create: bool = True):
         self.directory = directory
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=create)
+        best = preservation_policy.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(keep), best]),
+            best_fn=_score,
+            create=create,
+        )
         self.manager = ocp.CheckpointManager(
             directory.absolute(), options=options, item_names=("params", "rest", "beside")
         )
@@ -34,18 +43,26 @@ class Checkpoints:
         self.manager.wait_until_finished()
         self.manager.close()
 
-    def save(self, step: int, state: TrainState, beside: Any = None) -> None:
+    def save(self, step: int, state: TrainState, beside: Any = None, score: float | None = None) -> None:
         """Starts saving and returns; the state may be donated at once, Orbax has copied it to the host.
 
-        beside: a tree of arrays that the loop remembers beside the state. A step that is there already is left as it
-        is.
+        beside: a tree of arrays that the loop remembers beside the state. score: in [0, 1], of a validation; the best
+        scored checkpoint is kept beside the newest. A step that is there already is left as it is.
         """
         if step in self.manager.all_steps():
             return
         rest = {"step": state.step, "opt_state": state.opt_state, "key": state.key}
         items = {"params": state.params, "rest": rest, **({"beside": beside} if beside is not None else {})}
         args = ocp.args.Composite(**{name: ocp.args.StandardSave(item) for name, item in items.items()})
-        self.manager.save(step, args=args)
+        self.manager.save(step, args=args, metrics={"score": _UNSCORED if score is None else score})
+
+    def best(self) -> tuple[int, float] | None:
+        """(step, score) of the checkpoint that scored best, the newest of equals; None where none has a score."""
+        step = self.manager.best_step()
+        metrics = None if step is None else self.manager.metrics(step)
+        if step is None or metrics is None or _score(metrics) == _UNSCORED:
+            return None
+        return step, _score(metrics)
 
     def restore(self, like: TrainState) -> TrainState | None:
         """The newest state, in the shapes and shardings of `like`; None when there is none yet."""
@@ -66,13 +83,21 @@ class Checkpoints:
         return self.manager.restore(step, args=args)
 
 
+def _score(metrics: Mapping[str, float]) -> float:
+    return metrics["score"]
+
+
 def load_params(directory: Path, model: Declared, mesh: Mesh) -> Params:
-    """What a stage trained, from its newest checkpoint, in its training shards. Raises UserError when there is none."""
+    """What a stage trained, from its best checkpoint or, where none has a score, its newest, in its training shards.
+
+    Raises UserError when there is none.
+    """
     missing = UserError(f"{directory} holds no checkpoint; run the stage that makes it first")
     if not directory.is_dir():
         raise missing
     with Checkpoints(directory, keep=1, create=False) as checkpoints:
-        step = checkpoints.manager.latest_step()
+        best = checkpoints.best()
+        step = best[0] if best else checkpoints.manager.latest_step()
         if step is None:
             raise missing
         args = ocp.args.Composite(params=ocp.args.StandardRestore(abstract_params(model, mesh)))

@@ -107,6 +107,7 @@ class MetricsFile:
         self.file = None
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _drop_torn_line(path)
             self.file = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> "MetricsFile":
@@ -124,3 +125,11 @@ class MetricsFile:
             self.file.flush()
         for tracker in self.trackers:
             tracker.write(step, metrics)
+
+
+def _drop_torn_line(path: Path) -> None:
+    """A process that was killed in the middle of a line leaves its beginning; the step will be repeated."""
+    if path.exists():
+        with path.open("r+b") as file:
+            content = file.read()
+            file.truncate(content.rfind(b"\n") + 1)

@@ -132,3 +132,28 @@ def test_a_save_that_was_killed_does_not_count(tmp_path, model_and_params, one_d
 def _clear(folder):
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_the_best_is_kept_beside_the_newest_and_is_what_another_stage_reads(tmp_path, model_and_params, one_device):
+    model, params = model_and_params
+    scores = {1: 0.5, 2: None, 3: 0.75, 4: None, 5: 0.25, 6: None, 7: None}
+    for part in ((1, 2, 3, 4), (5, 6, 7)):  # the best outlives the process that saved it
+        with Checkpoints(tmp_path, keep=2) as checkpoints:
+            for step in part:
+                moved = jax.tree.map(lambda x, step=step: x + step, params)
+                checkpoints.save(step, state_at(model, moved, one_device, step), scores[step])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["3", "6", "7"]
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.best() == (3, 0.75)
+        found = checkpoints.restore(programs.abstract_state(model, one_device, OPTIMIZER))
+    assert int(found.step) == 7  # training goes on from the newest
+    assert_same(load_params(tmp_path, model, one_device), jax.tree.map(lambda x: x + 3, params))
+
+
+def test_without_scores_nothing_is_best(tmp_path, model_and_params, one_device):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.best() is None
+        checkpoints.save(1, state_at(*model_and_params, one_device, 1))
+        assert checkpoints.best() is None
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.best() is None

@@ -74,13 +74,13 @@ def collect(workdir: Path) -> dict[str, Any]:
 
 
 def read_training(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of logs/metrics.jsonl by stage (in order of appearance) and step; of a step logged twice, the last."""
+    """The numbers of logs/metrics.jsonl by stage (in order of appearance) and step; of one logged twice, the last."""
     steps: dict[str, dict[int, dict[str, Any]]] = {}
     path = workdir / "logs" / "metrics.jsonl"
     for i, line in enumerate(_read_jsonl(path), start=1):
         if not {"stage", "step"} <= line.keys():
             raise UserError(f"{path}:{i}: a training line needs 'stage' and 'step' (has {sorted(line)}).")
-        steps.setdefault(line["stage"], {})[line["step"]] = line
+        steps.setdefault(line["stage"], {}).setdefault(line["step"], {}).update(line)
     return [lines[step] for lines in steps.values() for step in sorted(lines)]
 
 

@@ -50,8 +50,9 @@ def score(rollout: Rollout, records: Sequence[PromptRecord], tokenizer: Any, rew
 def facts(scored: Scored) -> dict[str, float]:
     """What a user watches of a rollout: means over all answers of the batch, and "tokens", their sum.
 
-    reward, reward/<kind>, reward/<kind>/<part>; refusal_rate/<kind> by our own detector, whichever one the reward goes
-    by; response_length/mean and /max in tokens; truncated; empty and gibberish, shares of answers.
+    reward, its largest as reward/max, reward/<kind>, reward/<kind>/<part>; refusal_rate/<kind> by our own detector,
+    whichever one the reward goes by; response_length/mean and /max in tokens; truncated; empty and gibberish, shares
+    of answers.
     """
     values: dict[str, list[float]] = {}
 
@@ -79,6 +80,7 @@ def facts(scored: Scored) -> dict[str, float]:
     lengths = everywhere["response_length/mean"]
     return {
         **means,
+        "reward/max": max(largest for _, _, largest in everywhere["reward"]),
         "response_length/max": max(longest for _, _, longest in lengths),
         "tokens": sum(total for total, _, _ in lengths),
     }

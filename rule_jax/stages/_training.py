@@ -1,21 +1,25 @@
 """What the training loops share: how a loop starts or resumes, and how it reports and saves. The loops stand apart."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import optax
 
-from rule_jax import programs, telemetry
+from rule_jax import programs, sharding, telemetry
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.models.decoder import Params
 from rule_jax.programs import TrainState
 from rule_jax.stages import TRAINING, Run, Subject
+from rule_jax.stages._alarms import Alarms
+from rule_jax.stages._report_data import read_training
 
 
 class Diverged(Exception):
-    """A loss or gradient stopped being a number. The text names the step and the last good checkpoint."""
+    """A number of a step stopped being finite. The text says which was the first, and where the batch is."""
 
 
 def start_or_resume(
@@ -38,30 +42,70 @@ def start_or_resume(
 
 
 class Reporter:
-    """Numbers of finished steps: to the metrics file and the progress bar, one step late so that no step waits."""
+    """Numbers of finished steps: to the metrics file, the progress bar and the alarms, one step late so that no step
+    waits.
 
-    def __init__(self, log: telemetry.MetricsFile, bar: telemetry.Progress, shown: Mapping[str, str]):
+    done: steps that an earlier process has done; what they raised is not raised again.
+    """
+
+    def __init__(
+        self, run: Run, log: telemetry.MetricsFile, bar: telemetry.Progress, shown: Mapping[str, str], done: int
+    ):
         self.log, self.bar, self.shown = log, bar, shown
-        self.pending: tuple[int, dict[str, jax.Array | float]] | None = None
+        self.folder = run.log_file.parent
+        self.alarms = Alarms()
+        for line in _history(run, log.stage, done):
+            self.alarms.see(line)
+        self.pending: tuple[int, Mapping[str, jax.Array | float], Any] | None = None
 
-    def push(self, step: int, metrics: dict[str, jax.Array | float]) -> None:
-        """Takes the numbers of a step that may still be running and reports those of the step before."""
+    def push(self, step: int, metrics: Mapping[str, jax.Array | float], batch: Any) -> None:
+        """Takes the numbers of a step that may still be running, and reports those of the step before.
+
+        batch: the arrays that the step was computed from, kept until its numbers are known to be finite.
+        """
         self.flush()
-        self.pending = (step, metrics)
+        self.pending = (step, metrics, batch)
 
     def flush(self) -> None:
-        """Reports what is pending. Raises Diverged when it holds a NaN or infinity."""
+        """Reports what is pending. Raises Diverged, and leaves the batch, when it holds a NaN or infinity."""
         if self.pending is None:
             return
-        step, metrics = self.pending
-        self.pending = None
+        (step, metrics, batch), self.pending = self.pending, None
         values = {name: float(np.asarray(value)) for name, value in metrics.items()}
-        bad = sorted(name for name, value in values.items() if not math.isfinite(value))
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
         self.log.write(step, {name: value for name, value in values.items() if name not in bad})
         if bad:
-            raise Diverged(
-                f"{self.log.stage}: {', '.join(bad)} stopped being finite at step {step}; nothing of it was saved, the "
-                "newest checkpoint is good. Lower the learning rate or max_grad_norm, then run again with --overwrite "
-                "or in another workdir."
-            )
+            raise _diverged(self.log.stage, step, bad, batch, self.folder)
+        for alarm in self.alarms.see({"step": step, **values}):
+            telemetry.info(f"{self.log.stage}: WARNING at step {alarm.step}, {alarm.name}: {alarm.text}")
         self.bar.advance(shown={label: values[name] for label, name in self.shown.items() if name in values})
+
+
+# Metrics in the order in which a step computes them: of several that are not finite the first is nearest to the cause.
+FLOW = ("reward", "kl_reward", "value", "entropy", "sampler_gap", "ratio", "kl", "clip_fraction", "loss", "grad_norm")
+
+
+def _diverged(stage: str, step: int, bad: Sequence[str], batch: Any, folder: Path) -> Diverged:
+    """The error of a step whose metrics `bad` are not finite; its batch as arrays in logs/diverged_step_<step>.npz."""
+    leaves = {
+        jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(sharding.whole(jax.numpy.asarray(leaf)))
+        for path, leaf in jax.tree.leaves_with_path(batch)
+    }
+    broken = [name for name, leaf in leaves.items() if leaf.dtype.kind == "f" and not np.isfinite(leaf).all()]
+    ordered = sorted(bad, key=lambda name: next((i for i, part in enumerate(FLOW) if name.startswith(part)), len(FLOW)))
+    first = f"{broken[0]} of the batch" if broken else ordered[0]
+    file = folder / f"diverged_step_{step:05d}.npz"
+    if jax.process_index() == 0:
+        np.savez_compressed(file, allow_pickle=False, **leaves)
+    return Diverged(
+        f"{stage}: {first} was the first that was not finite at step {step} (of {', '.join((*broken, *ordered))}); "
+        f"nothing of the step was saved, the newest checkpoint is good, the batch is in {file}. Lower the learning "
+        "rate or max_grad_norm, then run again with --overwrite or in another workdir."
+    )
+
+
+def _history(run: Run, stage: str, done: int) -> list[dict[str, Any]]:
+    """The stage's lines of logs/metrics.jsonl up to step `done`."""
+    if not done or not run.log_file.exists():
+        return []
+    return [line for line in read_training(run.workdir) if line["stage"] == stage and line["step"] <= done]

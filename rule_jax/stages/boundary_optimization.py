@@ -101,7 +101,7 @@ def run(run: Run) -> None:
         # Steps
         with telemetry.Progress(STAGE, settings.steps, done) as bar:
             shown = {"reward": "reward", "forget refused": "refusal_rate/forget", "boundary": "refusal_rate/boundary"}
-            reporter = Reporter(log, bar, {**shown, "kl": "kl"})
+            reporter = Reporter(run, log, bar, {**shown, "kl": "kl"}, done)
             for step in range(done, settings.steps):
                 clock = telemetry.Stopwatch()
                 records, batch = prompts.batch(step)
@@ -118,7 +118,7 @@ def run(run: Run) -> None:
                 training, metrics, _ = updates.apply(training, reference, fresh, step)
                 jax.block_until_ready(metrics)
                 clock.lap("update")
-                reporter.push(step + 1, {**seen, **clock.facts(seen["tokens"]), **metrics})
+                reporter.push(step + 1, {**seen, **clock.facts(seen["tokens"]), **metrics}, fresh)
                 if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
                     reporter.flush()  # a step that diverged must not be saved
                     checkpoints.save(step + 1, training.policy, training.beside())

@@ -59,7 +59,7 @@ def run(run: Run) -> None:
 
         # Steps
         with telemetry.Progress(STAGE, settings.steps, done) as bar:
-            reporter = Reporter(log, bar, {"loss": "loss"})
+            reporter = Reporter(run, log, bar, {"loss": "loss"}, done)
             for step in range(done, settings.steps):
                 if dosage and dosage.enough(base, state.params, step):
                     reporter.flush()
@@ -69,7 +69,7 @@ def run(run: Run) -> None:
                 batch = sharding.put_rows(batching.take(packed, rows), run.mesh)
                 rate = schedule(step)
                 state, metrics = update(state, base, batch, rate, objective.coefficients)
-                reporter.push(step + 1, {**metrics, "lr": rate})
+                reporter.push(step + 1, {**metrics, "lr": rate}, batch)
                 if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
                     reporter.flush()  # a step that diverged must not be saved
                     checkpoints.save(step + 1, state)

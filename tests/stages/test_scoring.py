@@ -72,6 +72,7 @@ def test_facts_are_means_by_kind():
     assert facts(scored) == pytest.approx(
         {
             "reward": 0.5,
+            "reward/max": 1.0,
             "reward/forget": 0.75,
             "reward/boundary": 0.25,
             "reward/forget/a": 0.5,
