@@ -126,6 +126,10 @@ def get_config() -> ConfigDict:
         "replay": {"groups": 0, "capacity": 64, "store_steps": 20, "max_reward": 0.5},
         "checkpoint_every": 10,
         "keep_checkpoints": 2,
+        # The evaluation's prompts, greedily: every so many updates (0: never), at most so many of a task. patience:
+        # validations without a better score before training stops and the best checkpoint counts (0: the newest does).
+        "validation": {"every": 0, "records": 32, "patience": 0},
+        "answers_every": 20,  # rollouts/step_*.jsonl and a few answers in the log; 0: never
     }
     c.algorithm = {
         "name": "grpo",

@@ -46,11 +46,12 @@ class Progress:
     with Progress("boundary_optimization", 40) as bar: ...; bar.advance({"reward": 0.9})
     """
 
-    def __init__(self, name: str, total: int, done: int = 0, unit: str = "steps"):
+    def __init__(self, name: str, total: int, done: int = 0, unit: str = "steps", silent: bool = False):
         self.name, self.total, self.done, self.unit = name, total, done, unit
         self.started = self.last_line = time.monotonic()
         self.fresh = 0
-        self.terminal = sys.stderr.isatty() and processes.first()
+        self.silent = silent
+        self.terminal = sys.stderr.isatty() and processes.first() and not silent
         self.bar = tqdm(
             total=total, initial=done, desc=name, unit=unit, disable=not self.terminal, dynamic_ncols=True, leave=True
         )
@@ -65,6 +66,8 @@ class Progress:
         shown = shown or {}
         self.done += 1
         self.fresh += 1
+        if self.silent:
+            return
         if self.terminal:
             self.bar.set_postfix({k: f"{v:.3g}" for k, v in shown.items()}, refresh=False)
             self.bar.update(1)

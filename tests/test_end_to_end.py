@@ -42,6 +42,10 @@ TINY = [
     "--config.boundary_optimization.samples=4",
     "--config.boundary_optimization.max_new_tokens=8",
     "--config.boundary_optimization.checkpoint_every=2",
+    "--config.boundary_optimization.validation.every=5",
+    "--config.boundary_optimization.validation.records=4",
+    "--config.boundary_optimization.validation.patience=9",
+    "--config.boundary_optimization.answers_every=6",
     "--config.evaluate.batch=64",
 ]
 
@@ -87,12 +91,31 @@ def test_every_stage_leaves_its_result(finished):
 
 def test_training_log_has_what_a_user_watches(finished):
     lines = [json.loads(line) for line in (finished[0] / "logs" / "metrics.jsonl").read_text().splitlines()]
-    steps = [line for line in lines if line["stage"] == "boundary_optimization"]
+    ours = [line for line in lines if line["stage"] == "boundary_optimization"]
+    steps = [line for line in ours if "loss" in line]
+    assert [line["step"] for line in ours if "validation/score" in line] == [0, 5, 10]
     assert [line["step"] for line in steps] == list(range(1, 13))
     watched = "reward/forget reward/boundary refusal_rate/forget refusal_rate/boundary zero_variance_groups kl entropy"
     assert set(watched.split()) | {"grad_norm", "lr", "truncated", "time/rollout_s"} <= steps[0].keys()
     assert steps[0]["kl"] == pytest.approx(0, abs=1e-6)  # the first step is taken at pi_rej itself
     assert all(line["sampler_gap"] < 1e-4 for line in steps)
+    assert {"response_length/max", "reward/max", "gibberish", "empty", "tokens_per_s/update"} <= steps[0].keys()
+    assert len(list((finished[0] / "logs" / "tensorboard" / "boundary_optimization").iterdir())) == 1
+    rows = [json.loads(line) for line in (finished[0] / "rollouts" / "step_00012.jsonl").read_text().splitlines()]
+    assert len(rows) == 8 * 4
+    for group in (rows[at : at + 4] for at in range(0, len(rows), 4)):
+        assert len({row["prompt"] for row in group}) == 1
+        assert sum(row["advantage"] for row in group) == pytest.approx(0, abs=1e-4)
+    assert "boundary_optimization: answers of step 12" in finished[2]
+
+
+def test_the_best_checkpoint_is_the_one_that_counts(finished):
+    """Early stopping is on: the best validated step is kept beside the newest, and is what was evaluated."""
+    lines = [json.loads(line) for line in (finished[0] / "logs" / "metrics.jsonl").read_text().splitlines()]
+    scores = {line["step"]: line["validation/score"] for line in lines if "validation/score" in line}
+    best = max(scores, key=lambda step: (scores[step], -step))
+    kept = {int(path.name) for path in (finished[0] / "boundary_optimization" / "checkpoints").iterdir()}
+    assert kept == {best, 10, 12}
 
 
 def test_the_export_answers_as_it_was_evaluated(finished):

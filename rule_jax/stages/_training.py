@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from rule_jax import programs, sharding, telemetry
+from rule_jax import processes, programs, sharding, telemetry
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.models.decoder import Params
 from rule_jax.programs import TrainState
@@ -95,7 +95,7 @@ def _diverged(stage: str, step: int, bad: Sequence[str], batch: Any, folder: Pat
     ordered = sorted(bad, key=lambda name: next((i for i, part in enumerate(FLOW) if name.startswith(part)), len(FLOW)))
     first = f"{broken[0]} of the batch" if broken else ordered[0]
     file = folder / f"diverged_step_{step:05d}.npz"
-    if jax.process_index() == 0:
+    if processes.first():
         np.savez_compressed(file, allow_pickle=False, **leaves)
     return Diverged(
         f"{stage}: {first} was the first that was not finite at step {step} (of {', '.join((*broken, *ordered))}); "

@@ -11,19 +11,21 @@ from typing import Any
 import jax
 import numpy as np
 
-from rule_jax import batching, plugin, programs, sharding, telemetry, trackers
-from rule_jax.algorithms import Algorithm
+from rule_jax import batching, plugin, processes, programs, sharding, telemetry, trackers
+from rule_jax.algorithms import Algorithm, Targets
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.errors import UserError
 from rule_jax.models import lora
-from rule_jax.stages import Run, Subject, _lengths, check_divides, check_positive, subject
+from rule_jax.stages import Run, Subject, _lengths, _validation, check_divides, check_positive, subject
+from rule_jax.stages import _answers as answers
 from rule_jax.stages import _replay as replay
-from rule_jax.stages._scoring import facts, score
+from rule_jax.stages._scoring import Scored, facts, score
 from rule_jax.stages._training import Reporter
 from rule_jax.stages._updates import Updates
+from rule_jax.stages._validation import EarlyStopping, Validation
 from rule_jax.stages._weights import as_reference, before
 from rule_jax.text import chat
-from rule_jax.types import PromptRecord, Reward
+from rule_jax.types import PromptRecord, Reward, Rollout
 
 STAGE = "boundary_optimization"
 FORGET_ROWS, BOUNDARY_ROWS = 2, 3  # streams of chance: the order of the prompts
@@ -64,6 +66,7 @@ def check(run: Run) -> None:
     for section in (settings, settings.critic):
         programs.optimizer(**section.optimizer, moments_dtype=run.config.model.moments_dtype)
         programs.schedule(**section.schedule, steps=settings.steps)
+    _validation.check(run, settings.validation)
     trackers.check(**run.config.watch)
     lora.check(**run.config.lora)
 
@@ -102,26 +105,43 @@ def run(run: Run) -> None:
         with telemetry.Progress(STAGE, settings.steps, done) as bar:
             shown = {"reward": "reward", "forget refused": "refusal_rate/forget", "boundary": "refusal_rate/boundary"}
             reporter = Reporter(run, log, bar, {**shown, "kl": "kl"}, done)
-            for step in range(done, settings.steps):
+            validation = Validation(run, learner, log, settings.validation)
+            stopping = EarlyStopping.of(settings.validation, processes.agreed(checkpoints.best()))
+            for step in range(done, settings.steps + 1):  # so many updates are done
+                params = rollout_params(reference, training.policy.params)
+                if validation.due(step) and (step > done or step == 0):
+                    reporter.flush()
+                    stopping.see(step, validation(params, step))
+                best, last = stopping.best_at(step), step == settings.steps or stopping.exhausted(step)
+                if best is not None or (step > done and (last or step % settings.checkpoint_every == 0)):
+                    reporter.flush()  # a step that diverged must not be saved
+                    checkpoints.save(step, training.policy, training.beside(), best)
+                if last:
+                    stopping.tell(step)
+                    break
+
                 clock = telemetry.Stopwatch()
                 records, batch = prompts.batch(step)
                 key = jax.random.fold_in(training.policy.key, SAMPLING)
                 rows_B = sharding.put_rows(np.arange(len(records), dtype=np.int32), run.mesh)
-                params = rollout_params(reference, training.policy.params)
                 rollout = generate(params, batch, key, np.int32(step), rows_B, np.float32(settings.temperature))
                 jax.block_until_ready(rollout)
                 clock.lap("rollout")
-                scored = score(rollout, records, learner.tokenizer, reward)
+                try:
+                    scored = score(rollout, records, learner.tokenizer, reward)
+                except UserError:  # an endpoint that is lost costs no update
+                    reporter.flush()
+                    checkpoints.save(step, training.policy, training.beside())
+                    raise
                 seen = facts(scored)
                 clock.lap("reward")
                 fresh = rollout, sharding.put_rows(scored.rewards_BG, run.mesh)
-                training, metrics, _ = updates.apply(training, reference, fresh, step)
+                training, metrics, targets = updates.apply(training, reference, fresh, step)
                 jax.block_until_ready(metrics)
                 clock.lap("update")
                 reporter.push(step + 1, {**seen, **clock.facts(seen["tokens"]), **metrics}, fresh)
-                if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
-                    reporter.flush()  # a step that diverged must not be saved
-                    checkpoints.save(step + 1, training.policy, training.beside())
+                if settings.answers_every and (step + 1) % settings.answers_every == 0:
+                    _show(run, step + 1, scored, rollout, targets)
 
 
 class PromptSet:
@@ -177,6 +197,14 @@ class PromptSet:
             again=lambda row, prompt: chat.encode_chat(learner.tokenizer, [prompt], system=system)[0],
         )
         return [(records[row], ids) for row, ids in fitting]
+
+
+def _show(run: Run, step: int, scored: Scored, rollout: Rollout, targets: Targets) -> None:
+    """Writes the answers of a step, and a few of them to the log."""
+    advantages_BG = answers.advantages(rollout, targets.advantages_BGR)
+    answers.save(run.workdir / "rollouts", step, scored, advantages_BG)
+    for line in (f"{STAGE}: answers of step {step}", *answers.table(scored, advantages_BG)):
+        telemetry.info(line)
 
 
 def _algorithm(run: Run) -> Algorithm:

@@ -27,7 +27,7 @@ EARLIER = "forget_earlier"  # what runs before this one forgot, and must not com
 def check(run: Run) -> None:
     """Raises UserError for an unknown benchmark, unreadable probes, and a batch that the mesh does not divide."""
     batch = run.config.evaluate.batch
-    for samples in {task.samples for task in _tasks(run)}:
+    for samples in {task.samples for task in tasks(run)}:
         if batch % samples:
             raise UserError(
                 f"config.evaluate.batch={batch} must be a multiple of the {samples} samples that a task draws"
@@ -38,19 +38,19 @@ def check(run: Run) -> None:
 def run(run: Run) -> None:
     """Writes evaluate/<model>/metrics.json and generations.jsonl for "base" and for each training stage of the run."""
     examined = subject(run)
-    tasks = _tasks(run)
+    asked = tasks(run)
     answers = Answerer(run, examined)
     for name in (BASE, *(stage for stage in run.config.stages if stage in TRAINING)):
         folder = run.workdir / "evaluate" / name
         if (folder / "metrics.json").exists():
             continue
         params = _params(run, examined, name)
-        texts = answers(params, tasks, name)
-        judged = {task.name: _judge(task, texts[task.name]) for task in tasks}
+        texts = answers(params, asked, name)
+        judged = {task.name: judge(task, texts[task.name]) for task in asked}
         if processes.first():
-            _write_generations(folder / "generations.jsonl", tasks, texts, judged)
-            files.write_json(folder / "metrics.json", figures(tasks, judged))
-        telemetry.info(f"evaluate: {name}: {_headline(figures(tasks, judged))}")
+            _write_generations(folder / "generations.jsonl", asked, texts, judged)
+            files.write_json(folder / "metrics.json", figures(asked, judged))
+        telemetry.info(f"evaluate: {name}: {_headline(figures(asked, judged))}")
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,13 @@ class Answerer:
 
     def __call__(self, params: Params, tasks: Sequence[Task], label: str) -> dict[str, list[list[str]]]:
         """texts[task name][record][sample], cut at the task's stop text, outer blanks stripped."""
-        params = self.cast(params)
+        return self.of(self.cast(params), tasks, label)
+
+    def of(self, params: Params, tasks: Sequence[Task], label: str = "") -> dict[str, list[list[str]]]:
+        """The same for parameters in the compute dtype, laid out for decoding; without a label, without progress."""
         texts = {task.name: [[] for _ in task.records] for task in tasks}
         batches = list(self._batches(tasks))
-        with telemetry.Progress(f"evaluate {label}", len(batches), unit="batches") as bar:
+        with telemetry.Progress(f"evaluate {label}", len(batches), unit="batches", silent=not label) as bar:
             for number, batch in enumerate(batches):
                 for request, answers in zip(batch, self._answer(params, number, batch)):
                     texts[request.task.name][request.row] = [_cut(text, request.task.stop) for text in answers]
@@ -148,7 +151,8 @@ def _means(verdicts: Sequence[tuple[PromptRecord, Mapping[str, float]]]) -> dict
     return mean(verdicts) | ({"per_target": per_target} if targets else {})
 
 
-def _judge(task: Task, texts: Sequence[Sequence[str]]) -> list[tuple[PromptRecord, Mapping[str, float]]]:
+def judge(task: Task, texts: Sequence[Sequence[str]]) -> list[tuple[PromptRecord, Mapping[str, float]]]:
+    """(record, verdict) of every answer; texts as from Answerer."""
     return [(record, task.judge(record, text)) for record, samples in zip(task.records, texts) for text in samples]
 
 
@@ -184,7 +188,7 @@ def _params(run: Run, examined: Subject, name: str) -> Params:
     return after(run, examined, name)
 
 
-def _tasks(run: Run) -> tuple[Task, ...]:
+def tasks(run: Run) -> tuple[Task, ...]:
     """The benchmark's tasks on all targets of the run; on what earlier runs forgot, its forget tasks alone, named
     "forget_earlier/<task>", or "forget_earlier_raw/<task>" for those without the chat template."""
     config = run.config

@@ -57,6 +57,7 @@ def _check_space(run: Run, subject: Subject) -> None:
         for of in (subject.tuning, subject.model)
     )
     kept = sum(run.config[stage].keep_checkpoints + 1 for stage in run.config.stages if stage in TRAINING)
+    kept += run.config.boundary_optimization.validation.patience > 0  # the best one
     need = 3 * trained * kept + model  # a checkpoint has what is trained and two moments, all float32
     place = next(p for p in (run.workdir.absolute(), *run.workdir.absolute().parents) if p.exists())
     free = shutil.disk_usage(place).free

@@ -18,6 +18,7 @@ import jinja2
 from rule_jax import files, processes, telemetry
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, _plots
+from rule_jax.stages._alarms import alarms
 from rule_jax.stages._report_data import collect, read_examples, read_training
 from rule_jax.stages._verdict import (
     KEPT_FROM,
@@ -100,6 +101,7 @@ def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], exa
         planes=_planes(stages),
         confusion=_confusion_figures(report["confusion"]),
         training={stage: shown for stage, shown in panels.items() if shown},
+        alarms={stage: alarms(line for line in training if line["stage"] == stage) for stage in logged},
         examples=_example_groups(examples, models, final),
         per_target=_per_target(stages, final),
         config=sorted(_flat(report["config"])),

@@ -321,3 +321,18 @@ def test_long_curves_are_thinned_to_means():
     points = [(step, float(step % 2)) for step in range(6000)]
     svg = _plots.lines("long", "Loss", "loss", {"loss": points})
     assert len(svg) < 30_000
+
+
+def test_warnings_and_validation_are_on_the_page(workdir):
+    """The alarms follow from the log alone; validation before training is step 0."""
+    rows = [{"stage": MODELS[2], "step": step, "kl": 9.0} for step in range(1, 8)]
+    rows += [{"stage": MODELS[2], "step": step, "validation/score": 0.1 * step} for step in (0, 3, 6)]
+    lines(workdir / "logs" / "metrics.jsonl", rows)
+    training = read_training(workdir)
+    assert [line["step"] for line in training] == list(range(8))
+    assert training[3] == {"stage": MODELS[2], "step": 3, "kl": 9.0, "validation/score": pytest.approx(0.3)}
+    source = write(workdir).read_text()
+    assert "<li>Step 5, KL runs away: the policy is 9.0 nats a token from its reference." in source
+    assert "score: 0 at step 0, 0.6 at step 6" in source
+    lines(workdir / "logs" / "metrics.jsonl", [{**row, "kl": 0.5} for row in rows])
+    assert "Warnings of the run" not in write(workdir).read_text()
