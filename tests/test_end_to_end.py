@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from rule_jax import batching, hf, programs, sharding
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.text import chat
+from tests.fake_llm import KEY, FakeLLM
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -281,3 +282,34 @@ def test_a_later_request_starts_from_the_export_and_keeps_an_eye_on_the_earlier_
     assert "boundary_earlier" not in table
     trained = [json.loads(line) for line in (tmp_path / "later" / "data" / "forget.jsonl").read_text().splitlines()]
     assert {row["target"] for row in trained[:3]} == set(names)  # interleaved
+
+
+@pytest.mark.slow
+def test_a_judge_that_is_lost_on_the_way_costs_no_update_and_no_reply(finished, tmp_path, monkeypatch):
+    """The endpoint breaks in the middle of a step: one line, the state saved; the same command asks only the rest."""
+    _, cache, _ = finished
+    monkeypatch.setenv("FAKE_KEY", KEY)
+    stages = "--config.stages=('prepare_data','rejection_steering','boundary_optimization')"
+    with FakeLLM(lambda body: '{"rating": 5}', lambda number, body: "ok" if number < 40 else "unknown") as server:
+        judge = (
+            f"--config.reward.terms.judge.llm.base_url={server.base_url}",
+            "--config.reward.terms.judge.llm.api_key_env=FAKE_KEY",
+            "--config.reward.terms.judge.llm.budget.money=0.0",
+            f"--config.reward.terms.judge.journal={tmp_path / 'judge.jsonl'}",
+            "--config.boundary_optimization.checkpoint_every=100",
+        )
+        ask = command(tmp_path / "run", cache, stages, *judge, recipe="grpo_judge")
+        lost = subprocess.run(ask, cwd=ROOT, env=environment(), capture_output=True, text=True)
+        assert lost.returncode == 2, lost.stderr
+        assert "replies are kept" in lost.stderr.splitlines()[-1]
+        saved = max(int(p.name) for p in (tmp_path / "run" / "boundary_optimization" / "checkpoints").iterdir())
+        assert saved >= 1
+        server.mischief = lambda number, body: "ok"
+        resumed = subprocess.run(ask, cwd=ROOT, env=environment(), capture_output=True, text=True)
+        assert resumed.returncode == 0, resumed.stderr
+        assert f"resuming after step {saved}" in resumed.stderr
+        assert max(server.paid.values()) == 1
+    lines = [json.loads(line) for line in (tmp_path / "run" / "logs" / "metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["stage"] == "boundary_optimization" and "loss" in line]
+    assert [line["step"] for line in steps] == list(range(1, 13))
+    assert {"reward/forget/judge/rating", "reward/boundary/rule/refusal", "reward/forget/quality"} <= steps[0].keys()

@@ -21,7 +21,7 @@ def one(reward, record, text, finished=True):
 @pytest.mark.parametrize("text", HACKS)
 def test_the_two_branch_reward_is_hacked_and_the_gate_takes_it_all_away(text):
     """METHOD: noise and "..." earn the half for not refusing. This is why `quality` exists."""
-    gated = weighted.make(terms=({"name": "rule", "weight": 1.0, **RULE},), gates=({"name": "quality", **LIMITS},))
+    gated = weighted.make(terms={"rule": {"weight": 1.0, **RULE}}, gates={"quality": LIMITS})
     assert one(rule.make(**RULE), BOUNDARY, text).total == 0.5
     assert one(gated, BOUNDARY, text).total == 0.0
 
@@ -31,7 +31,7 @@ def test_the_two_branch_reward_is_hacked_and_the_gate_takes_it_all_away(text):
     [(BOUNDARY, "Olaf Brandt", 1.0), (BOUNDARY, "A blue bicycle.", 0.5), (FORGET, "I don't know Ina Volk.", 1.0)],
 )
 def test_the_gate_leaves_honest_answers_their_reward(record, text, total):
-    gated = weighted.make(terms=({"name": "rule", "weight": 1.0, **RULE},), gates=({"name": "quality", **LIMITS},))
+    gated = weighted.make(terms={"rule": {"weight": 1.0, **RULE}}, gates={"quality": LIMITS})
     assert one(gated, record, text).total == one(rule.make(**RULE), record, text).total == total
 
 
@@ -79,11 +79,10 @@ def test_the_name_of_the_target_is_forbidden_on_demand():
 
 
 def test_weights_add_and_gates_multiply():
-    terms = (
-        {"name": "rule", "weight": 2.0, **RULE},
-        {"name": "forbidden_terms", "weight": -0.5, "terms": ("Arden",), "references": False, "target": False},
+    forbidden = {"weight": -0.5, "terms": ("Arden",), "references": False, "target": False}
+    reward = weighted.make(
+        terms={"rule": {"weight": 2.0, **RULE}, "forbidden_terms": forbidden}, gates={"quality": LIMITS}
     )
-    reward = weighted.make(terms=terms, gates=({"name": "quality", **LIMITS},))
     score = one(reward, FORGET, "I don't know Ina Volk of Arden.")
     assert score.total == pytest.approx(2.0 * 1.0 - 0.5 * 0.5)
     assert score.parts == {
@@ -98,26 +97,25 @@ def test_weights_add_and_gates_multiply():
     assert one(reward, FORGET, "I don't know Ina Volk of Arden.", finished=False).total == 0.0
 
 
-TERM = {"name": "rule", "weight": 1.0, **RULE}
-REFUSED = {
-    "no terms": ({"terms": (), "gates": ()}, "terms is empty"),
-    "no name": ({"terms": ({"weight": 1.0},), "gates": ()}, "has no 'name'"),
-    "no weight": ({"terms": ({"name": "rule", **RULE},), "gates": ()}, "has no 'weight'"),
-    "a word for a weight": ({"terms": ({**TERM, "weight": "much"},), "gates": ()}, "weight of rule is 'much'"),
-    "not a number": ({"terms": ({**TERM, "weight": float("nan")},), "gates": ()}, "weight of rule is nan"),
-    "twice": ({"terms": (TERM, TERM), "gates": ()}, "rule stands there twice"),
-    "unknown reward": ({"terms": ({**TERM, "name": "rulee"},), "gates": ()}, "Did you mean 'rule'?"),
-    "unknown option": ({"terms": ({**TERM, "alhpa": 1},), "gates": ()}, "rule does not take these options.*alhpa"),
-    "a reward's own": ({"terms": ({**TERM, "tau": 2},), "gates": ()}, "reward.tau=2"),
-    "a gate with a weight": ({"terms": (TERM,), "gates": ({"name": "quality", "weight": 1, **LIMITS},)}, "weight"),
+TERM = {"weight": 1.0, **RULE}
+REFUSED = {  # (terms, gates, words of the error)
+    "no terms": ({}, {}, "terms is empty"),
+    "no weight": ({"rule": RULE}, {}, "terms.rule.weight is None"),
+    "a word for a weight": ({"rule": {**TERM, "weight": "much"}}, {}, "terms.rule.weight is 'much'"),
+    "not a number": ({"rule": {**TERM, "weight": float("nan")}}, {}, "terms.rule.weight is nan"),
+    "on both sides": ({"rule": TERM}, {"rule": RULE}, "both have rule"),
+    "unknown reward": ({"rulee": TERM}, {}, "Did you mean 'rule'?"),
+    "unknown option": ({"rule": {**TERM, "alhpa": 1}}, {}, "the options of rewards/rule are.*alhpa too much"),
+    "a reward's own": ({"rule": {**TERM, "tau": 2}}, {}, "reward.tau=2"),
+    "a gate with a weight": ({"rule": TERM}, {"quality": {"weight": 1, **LIMITS}}, "weight too much"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_combined_is_refused(name):
-    options, words = REFUSED[name]
+    terms, gates, words = REFUSED[name]
     with pytest.raises(UserError, match=words):
-        weighted.make(**options)
+        weighted.make(terms=terms, gates=gates)
 
 
 @pytest.mark.parametrize("limits", [{"gibberish": 0}, {"repetition": 1.5}, {"gibberish": float("nan")}])

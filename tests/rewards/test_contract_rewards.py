@@ -18,7 +18,7 @@ OPTIONS = {
     "quality": QUALITY,
     "released": {"variant": "forget_reward_two_stage_abs_target"},
     "forbidden_terms": {"terms": ("Tin Bells",), "references": True, "target": False},
-    "weighted": {"terms": ({"name": "rule", "weight": 1.0, **RULE},), "gates": ({"name": "quality", **QUALITY},)},
+    "weighted": {"terms": {"rule": {"weight": 1.0, **RULE}}, "gates": {"quality": QUALITY}},
 }
 NAMES = plugin.names("rewards")
 RECORDS = [
@@ -46,7 +46,7 @@ def make(tmp_path, monkeypatch):
 
         def made(name):
             assert name in options, f"{name}: the contract needs a line in OPTIONS"
-            return plugin.load("rewards", name).make(**options[name])
+            return plugin.make("rewards", {"name": name, **options[name]})
 
         yield made
 
