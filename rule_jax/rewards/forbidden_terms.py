@@ -11,8 +11,8 @@ Silence and noise mention nothing either: combine it with `quality` as a gate.
 from collections.abc import Sequence
 
 from rule_jax.errors import UserError
-from rule_jax.text.leak import leaks_answer
 from rule_jax.text.names import names_target
+from rule_jax.text.overlap import normalize
 from rule_jax.types import Answer, PromptRecord, Reward, Score
 
 
@@ -21,18 +21,20 @@ def make(*, terms: Sequence[str], references: bool, target: bool) -> Reward:
 
     terms: forbidden on every forget record. references: a record's reference answers are forbidden too. target: so is
     the target's name, which RULE's refusals say. Terms are found on word boundaries whatever their case and accents
-    (see `text.leak`), names as `text.names` finds them. The part "mentions" is n.
-    Raises UserError when nothing is forbidden, and for a term without a letter or digit.
+    (see `text.overlap.normalize`), names as `text.names` finds them. The part "mentions" is n.
+    Raises UserError when nothing is forbidden, and for a term that is nothing but punctuation or an article.
     """
     for term in terms:
-        if not any(character.isalnum() for character in term):
-            raise UserError(f"reward forbidden_terms: {term!r} is no term: it has no letter and no digit")
+        if not normalize(term):
+            raise UserError(f"reward forbidden_terms: {term!r} is no term: nothing of it but punctuation or an article")
     if not (terms or references or target):
         raise UserError("reward forbidden_terms: nothing is forbidden; give terms, or set references or target to True")
+    listed = frozenset(map(normalize, terms))
 
     def mentions(record: PromptRecord, text: str) -> int:
-        forbidden = dict.fromkeys((*terms, *(record.answers if references else ())))
-        found = sum(leaks_answer(text, (term,), threshold=1.0) for term in forbidden)
+        held = f" {normalize(text)} "
+        forbidden = listed | set(map(normalize, record.answers)) if references else listed
+        found = sum(f" {term} " in held for term in forbidden if term)
         return found + (target and names_target(text, record.target))
 
     def score(record: PromptRecord, answer: Answer) -> Score:

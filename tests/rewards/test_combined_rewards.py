@@ -128,7 +128,7 @@ def test_limits_are_shares(limits):
     ("options", "words"),
     [
         ({"terms": (), "references": False, "target": False}, "nothing is forbidden"),
-        ({"terms": ("...",), "references": True, "target": False}, "has no letter"),
+        ({"terms": ("...",), "references": True, "target": False}, "nothing of it but punctuation"),
     ],
 )
 def test_terms_that_forbid_nothing_are_refused(options, words):
