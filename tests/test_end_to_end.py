@@ -45,7 +45,6 @@ TINY = [
     "--config.boundary_optimization.checkpoint_every=2",
     "--config.boundary_optimization.validation.every=5",
     "--config.boundary_optimization.validation.records=4",
-    "--config.boundary_optimization.validation.patience=9",
     "--config.boundary_optimization.answers_every=6",
     "--config.evaluate.batch=64",
 ]
@@ -108,15 +107,6 @@ def test_training_log_has_what_a_user_watches(finished):
         assert len({row["prompt"] for row in group}) == 1
         assert sum(row["advantage"] for row in group) == pytest.approx(0, abs=1e-4)
     assert "boundary_optimization: answers of step 12" in finished[2]
-
-
-def test_the_best_checkpoint_is_the_one_that_counts(finished):
-    """Early stopping is on: the best validated step is kept beside the newest, and is what was evaluated."""
-    lines = [json.loads(line) for line in (finished[0] / "logs" / "metrics.jsonl").read_text().splitlines()]
-    scores = {line["step"]: line["validation/score"] for line in lines if "validation/score" in line}
-    best = max(scores, key=lambda step: (scores[step], -step))
-    kept = {int(path.name) for path in (finished[0] / "boundary_optimization" / "checkpoints").iterdir()}
-    assert kept == {best, 10, 12}
 
 
 def test_the_export_answers_as_it_was_evaluated(finished):
@@ -313,3 +303,25 @@ def test_a_judge_that_is_lost_on_the_way_costs_no_update_and_no_reply(finished, 
     steps = [line for line in lines if line["stage"] == "boundary_optimization" and "loss" in line]
     assert [line["step"] for line in steps] == list(range(1, 13))
     assert {"reward/forget/judge/rating", "reward/boundary/rule/refusal", "reward/forget/quality"} <= steps[0].keys()
+
+
+@pytest.mark.slow
+def test_early_stopping_keeps_the_best_checkpoint_and_goes_no_further_when_resumed(finished, tmp_path):
+    """A learning rate of next to nothing: no validation is better than the first, so the second of them is the last."""
+    _, cache, _ = finished
+    options = (
+        "--config.stages=('prepare_data','rejection_steering','boundary_optimization')",
+        "--config.boundary_optimization.schedule.peak=1e-12",
+        "--config.boundary_optimization.validation.every=3",
+        "--config.boundary_optimization.validation.patience=2",
+    )
+    stopped = run(tmp_path / "run", cache, *options)
+    assert stopped.returncode == 0, stopped.stderr
+    assert "training ends after 6 updates; the best were 0" in stopped.stderr
+    checkpoints = tmp_path / "run" / "boundary_optimization" / "checkpoints"
+    assert {int(path.name) for path in checkpoints.iterdir()} == {0, 4, 6}
+    (tmp_path / "run" / "done" / "boundary_optimization.json").unlink()  # as if killed before it was written
+    again = run(tmp_path / "run", cache, *options)
+    assert again.returncode == 0, again.stderr
+    assert "training ends after 6 updates; the best were 0" in again.stderr
+    assert {int(path.name) for path in checkpoints.iterdir()} == {0, 4, 6}
