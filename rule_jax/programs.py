@@ -4,6 +4,8 @@ A program is made once per run and called every step. Learning rates and loss co
 so that a sweep reuses one compilation.
 """
 
+import functools
+from collections.abc import Sequence
 from typing import Any, Callable, Literal, NamedTuple
 
 import flax.struct
@@ -147,6 +149,12 @@ def make_merge(
     """merge(base, trained) -> plain parameters in a dtype and layout, where an adapter costs no work any more."""
     where = param_shardings(model, mesh, layout)
     return jax.jit(lambda base, trained: tuning.merge(base, trained, dtype), out_shardings=where)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def write_part(whole: jax.Array, part: jax.Array, start: Sequence[Any]) -> jax.Array:
+    """`whole`, which is given up, with `part` put at `start`: an array is filled without a second one beside it."""
+    return jax.lax.dynamic_update_slice(whole, part, start)
 
 
 def cast(params: Any, dtype: Any) -> Any:

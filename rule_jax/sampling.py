@@ -50,13 +50,13 @@ def generate(
     over model.response_hidden at the same temperature); a test holds it to that.
     """
     B, G, R = prompts.tokens_BP.shape[0], samples, max_new_tokens
-    head_VD = model.head(params)
+    head = model.head(params)
     keys_BG = row_keys(key, rows_B, G)
     eos = jnp.asarray(eos_ids, jnp.int32)
 
     def draw(hidden_BGD: jax.Array, step: jax.Array | int, done_BG: jax.Array) -> tuple[jax.Array, ...]:
         keys = jax.vmap(jax.vmap(lambda k: jax.random.fold_in(k, step)))(keys_BG)
-        token_BG, logp_BG = sample_token(keys, project(hidden_BGD, head_VD), temperature)
+        token_BG, logp_BG = sample_token(keys, project(hidden_BGD, head), temperature)
         token_BG = jnp.where(done_BG, eos[0], token_BG)
         return token_BG, jnp.where(done_BG, 0.0, logp_BG), done_BG | jnp.isin(token_BG, eos)
 

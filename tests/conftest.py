@@ -31,7 +31,8 @@ import pytest
 from rule_jax import plugin, sharding
 from rule_jax.models import decoder
 from rule_jax.models.decoder import Model, Params
-from rule_jax.models.layers import DecoderConfig
+from rule_jax.models.layers import DecoderConfig, Sight
+from rule_jax.ops.rope import Rope
 
 CONFIG = {
     "vocab_size": 48,
@@ -42,8 +43,7 @@ CONFIG = {
     "head_dim": 4,
     "mlp_width": 24,
     "norm_eps": 1e-5,
-    "rope_theta": 100.0,
-    "rope_scaling": None,
+    "sights": (Sight(Rope(100.0, 4)),),
     "max_positions": 128,
     "tied_embeddings": False,
     "qkv_bias": False,
@@ -67,7 +67,7 @@ def _tiny(remat: bool, changes: tuple[tuple[str, Any], ...]) -> tuple[Model, Par
 @pytest.fixture(scope="session")
 def tiny() -> Callable[..., tuple[Model, Params]]:
     """tiny(remat=False, **changes to CONFIG) -> (model, params): no parameter at its start, not even biases."""
-    return lambda remat=False, **changes: _tiny(remat, tuple(sorted(changes.items())))
+    return lambda remat=False, **changes: _tiny(remat, tuple(sorted(changes.items(), key=lambda change: change[0])))
 
 
 @pytest.fixture(scope="session")

@@ -132,7 +132,7 @@ def test_the_shared_prefix_update_is_that_of_repeated_prompts(setting, name, ref
         return tuple(x.reshape(B, G, R) for x in found)
 
     def values(params):
-        return (repeated(critic, params, rollout) @ critic.head(params)[0]).reshape(B, G, R)
+        return (repeated(critic, params, rollout) @ critic.head(params).weight_VD[0]).reshape(B, G, R)
 
     fixed = jax.jit(logprobs)(reference)[0]
     before = PolicyOutputs(*jax.jit(logprobs)(setting.params), fixed)

@@ -13,6 +13,7 @@ import numpy as np
 
 from rule_jax.models import decoder
 from rule_jax.models.decoder import Model, Params
+from rule_jax.ops.logprobs import Head
 
 
 def make(policy: Model, *, remat: bool = False) -> Model:
@@ -22,8 +23,8 @@ def make(policy: Model, *, remat: bool = False) -> Model:
     def init(key: jax.Array) -> Params:
         return {**headless.init(key), "value": _value_head(policy.config.width)}
 
-    def head(params: Params) -> jax.Array:
-        return params["value"]["head_VD"]
+    def head(params: Params) -> Head:
+        return Head(params["value"]["head_VD"])
 
     return headless._replace(init=init, head=head, axes={**headless.axes, "value": {"head_VD": ("value", "embed")}})
 

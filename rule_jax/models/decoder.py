@@ -1,22 +1,26 @@
 """The stack: a pure function over parameters stacked [L, ...]. `make(config)` is a Model, a tuple of such functions.
 
 Training, scoring and prefill scan over the layers, unrolled up to UNROLLED of them; decoding always unrolls, because a
-stacked cache in a scan's carry is copied once per layer. Parameters: {"ends": {...}, "layers": {... stacked [L, ...]}},
-float32 unless the caller casts; activations take the parameters' dtype. An "adapter" beside them is LoRA's (lora.py).
+stacked cache in a scan's carry is copied once per layer. Layers that see differently (windows, ropes) are one block all
+the same: masks and angles are computed once for each distinct sight and picked by the layer's number.
+Parameters: {"ends": {...}, "layers": {... stacked [L, ...]}}, float32 unless the caller casts; activations take the
+parameters' dtype. An "adapter" beside them is LoRA's (lora.py).
 """
 
 import operator
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
-from rule_jax.models.layers import Attend, Block, DecoderConfig, Ends
+from rule_jax.models.layers import Block, DecoderConfig, Ends, Rotation
 from rule_jax.ops import rope
-from rule_jax.ops.attention import attention, shared_prefix_attention
-from rule_jax.ops.logprobs import project
+from rule_jax.ops.attention import attention, shared_prefix_attention, within
+from rule_jax.ops.logprobs import Head, project
 from rule_jax.ops.masked import length_mask
 from rule_jax.ops.shapes import check
 from rule_jax.types import Packed, Prompts
@@ -36,6 +40,13 @@ class Cache(NamedTuple):
     suffix: tuple[tuple[jax.Array, jax.Array], ...]
 
 
+class View(NamedTuple):
+    """What layers of one sight work with: the angles of the tokens' positions, and who sees whom."""
+
+    rotation: Rotation
+    masks: Any
+
+
 class Model(NamedTuple):
     """A decoder as pure functions of its parameters.
 
@@ -45,7 +56,7 @@ class Model(NamedTuple):
     response_hidden(params, prompts, response_BGR) -> [B, G, R, D]: the states that predict each response token.
     prefill(params, prompts, samples, size) -> ([B, D] last state, Cache with room for `size` suffix tokens).
     decode(params, tokens_BG, index, prompts, cache) -> ([B, G, D], Cache): feeds response token number `index`.
-    head(params) -> [V, D], to be used with ops.logprobs.
+    head(params) -> Head, to be used with ops.logprobs.
     """
 
     config: DecoderConfig
@@ -56,25 +67,26 @@ class Model(NamedTuple):
     response_hidden: Callable[[Params, Prompts, jax.Array], jax.Array]
     prefill: Callable[[Params, Prompts, int, int], tuple[jax.Array, Cache]]
     decode: Callable[[Params, jax.Array, jax.Array, Prompts, Cache], tuple[jax.Array, Cache]]
-    head: Callable[[Params], jax.Array]
+    head: Callable[[Params], Head]
 
 
 def make(config: DecoderConfig, *, remat: bool = False) -> Model:
     """The Model of a configuration. remat: recompute each block in the backward pass instead of keeping its insides."""
     block, ends = Block(config), Ends(config)
     unroll = config.layers if config.layers <= UNROLLED else 1
-    frequencies = rope.inverse_frequencies(
-        config.head_dim, config.rope_theta, dict(config.rope_scaling) if config.rope_scaling else None
-    )
+    sight_of_layer = [config.sights[layer % len(config.sights)] for layer in range(config.layers)]
+    sights = tuple(dict.fromkeys(sight_of_layer))
+    kind_L = np.array([sights.index(sight) for sight in sight_of_layer], np.int32)
+    caps = {"scale": config.attention_scale, "softcap": config.attention_softcap}
 
     def boxed(key: jax.Array) -> dict[str, Any]:
         key_ends, key_layers = jax.random.split(key)
         token = jnp.zeros((1, 1), jnp.int32)
         x = jnp.zeros((1, 1, config.width))
-        angles = rope.rotation(token, frequencies)
+        rotation = rope.rotation_of(sights[0].rope, token, token)
 
         def one(key: jax.Array) -> Any:
-            return block.init(key, x, angles, lambda q, k, v: q)["params"]
+            return block.init(key, x, rotation, lambda q, k, v: q)["params"]
 
         layers = jax.vmap(one)(jax.random.split(key_layers, config.layers))
         return {"ends": ends.init(key_ends, token)["params"], "layers": layers}
@@ -82,14 +94,20 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
     def init(key: jax.Array) -> Params:
         return nn.meta.unbox(boxed(key))
 
-    def stack(params: Params, x_BND: jax.Array, position_BN: jax.Array, attend: Attend) -> tuple[jax.Array, Any]:
-        """All blocks over x, then the final norm. Returns it and the keys and values, stacked [L, B, N, K, C]."""
-        angles = rope.rotation(position_BN, frequencies)
+    def stack(params: Params, x_BND: jax.Array, views: list[View], attend: Callable[..., Any]) -> tuple[jax.Array, Any]:
+        """All blocks over x, then the final norm. Returns it and the keys and values, stacked [L, B, N, K, C].
 
-        def body(x: jax.Array, layer: Params) -> tuple[jax.Array, Any]:
-            return block.apply(layer, x, angles, attend)  # type: ignore[return-value]
+        views: one for each of the distinct sights; attend(masks, q, k, v) gets the masks of its layer's.
+        """
 
-        x_BND, kv = jax.lax.scan(jax.checkpoint(body) if remat else body, x_BND, _of_layers(params), unroll=unroll)
+        def body(x: jax.Array, scanned: tuple[Params, jax.Array | None]) -> tuple[jax.Array, Any]:
+            layer, kind = scanned
+            view = views[0] if kind is None else jax.tree.map(lambda *each: jax.lax.select_n(kind, *each), *views)
+            return block.apply(layer, x, view.rotation, partial(attend, view.masks))  # type: ignore[return-value]
+
+        body = jax.checkpoint(body) if remat else body
+        kinds = jnp.asarray(kind_L) if len(views) > 1 else None
+        x_BND, kv = jax.lax.scan(body, x_BND, (_of_layers(params), kinds), unroll=unroll)
         return norm(params, x_BND), kv
 
     def embed(params: Params, tokens_BN: jax.Array) -> jax.Array:
@@ -98,49 +116,72 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
     def norm(params: Params, x_BND: jax.Array) -> jax.Array:
         return ends.apply({"params": params["ends"]}, x_BND, method="norm")  # type: ignore[return-value]
 
-    def head(params: Params) -> jax.Array:
-        return ends.apply({"params": params["ends"]}, method="head_VD")  # type: ignore[return-value]
+    def head(params: Params) -> Head:
+        return ends.apply({"params": params["ends"]}, method="output")  # type: ignore[return-value]
+
+    def full(
+        params: Params, tokens_BT: jax.Array, mask_BTT: jax.Array, position_BT: jax.Array, length_BT: jax.Array
+    ) -> tuple[jax.Array, Any]:
+        """The stack where all tokens of a row stand in one run. mask_BTT: who may see whom, windows not counted."""
+        views = [
+            View(
+                rope.rotation_of(sight.rope, position_BT, length_BT),
+                within(mask_BTT, position_BT, position_BT, sight.window),
+            )
+            for sight in sights
+        ]
+        attend = lambda mask, q, k, v: attention(q, k, v, mask, **caps)  # noqa: E731
+        return stack(params, embed(params, tokens_BT), views, attend)
 
     def logits(params: Params, tokens_BT: jax.Array, mask_BT: jax.Array | None = None) -> jax.Array:
         mask_BT = jnp.ones(tokens_BT.shape, bool) if mask_BT is None else mask_BT.astype(bool)
         check(tokens_BT=tokens_BT, mask_BT=mask_BT)
         position_BT = jnp.maximum(jnp.cumsum(mask_BT, axis=1) - 1, 0)
-        hidden, _ = stack(
-            params,
-            embed(params, tokens_BT),
-            position_BT,
-            lambda q, k, v: attention(q, k, v, _causal(tokens_BT.shape[1]) & mask_BT[:, None, :]),
-        )
+        mask_BTT = _causal(tokens_BT.shape[1]) & mask_BT[:, None, :]
+        hidden, _ = full(params, tokens_BT, mask_BTT, position_BT, jnp.sum(mask_BT, axis=1, keepdims=True))
         return project(hidden, head(params))
 
     def packed_hidden(params: Params, packed: Packed) -> jax.Array:
-        tokens_BT, segment_BT = packed.tokens_BT, packed.segment_BT
-        check(tokens_BT=tokens_BT, segment_BT=segment_BT, position_BT=packed.position_BT)
-        mask_BTT = _causal(tokens_BT.shape[1]) & (segment_BT[:, :, None] == segment_BT[:, None, :])
-        x = embed(params, tokens_BT)
-        return stack(params, x, packed.position_BT, lambda q, k, v: attention(q, k, v, mask_BTT))[0]
+        tokens_BT, segment_BT, position_BT = packed.tokens_BT, packed.segment_BT, packed.position_BT
+        check(tokens_BT=tokens_BT, segment_BT=segment_BT, position_BT=position_BT)
+        same_BTT = segment_BT[:, :, None] == segment_BT[:, None, :]
+        length_BT = 1 + jnp.max(jnp.where(same_BTT, position_BT[:, None, :], 0), axis=2)
+        return full(params, tokens_BT, _causal(tokens_BT.shape[1]) & same_BTT, position_BT, length_BT)[0]
 
     def response_hidden(params: Params, prompts: Prompts, response_BGR: jax.Array) -> jax.Array:
         check(tokens_BP=prompts.tokens_BP, length_B=prompts.length_B, response_BGR=response_BGR)
         B, P = prompts.tokens_BP.shape
-        G, fed = response_BGR.shape[1], response_BGR.shape[2] - 1  # the last token predicts nothing that is asked for
-        prompt_mask_BP = length_mask(prompts.length_B, P)
-        prompt_mask_BPP = _causal(P) & prompt_mask_BP[:, None, :]
+        G, R = response_BGR.shape[1:]
+        fed = R - 1  # the last token predicts nothing that is asked for: below, R axes are this long
         tokens_BN = jnp.concatenate([prompts.tokens_BP, response_BGR[..., :fed].reshape(B, G * fed)], axis=1)
-        own_BN = jnp.tile(prompts.length_B[:, None] + jnp.arange(fed)[None], (1, G))
-        position_BN = jnp.concatenate([jnp.broadcast_to(jnp.arange(P), (B, P)), own_BN], axis=1)
+        prompt_BP = jnp.broadcast_to(jnp.arange(P), (B, P))
+        own_BR = prompts.length_B[:, None] + jnp.arange(fed)[None]
+        position_BN = jnp.concatenate([prompt_BP, jnp.tile(own_BR, (1, G))], axis=1)
+        valid_BP, slot_1R = length_mask(prompts.length_B, P), jnp.arange(fed)[None]
+        of_samples_BRP = jnp.broadcast_to(valid_BP[:, None], (B, fed, P))
+        views = [
+            View(
+                rope.rotation_of(sight.rope, position_BN, _whole(prompts, max(R, 2))),
+                (
+                    within(_causal(P) & valid_BP[:, None, :], prompt_BP, prompt_BP, sight.window),
+                    within(of_samples_BRP, own_BR, prompt_BP, sight.window),
+                    within(_causal(fed), slot_1R, slot_1R, sight.window)[0],
+                ),
+            )
+            for sight in sights
+        ]
 
-        def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+        def attend(masks: tuple[jax.Array, ...], q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
             def samples(x: jax.Array) -> jax.Array:
                 return x[:, P:].reshape(B, G, fed, *x.shape[2:])
 
-            of_prompt = attention(q[:, :P], k[:, :P], v[:, :P], prompt_mask_BPP)
+            of_prompt = attention(q[:, :P], k[:, :P], v[:, :P], masks[0], **caps)
             of_samples = shared_prefix_attention(
-                samples(q), (k[:, :P], v[:, :P]), prompt_mask_BP, (samples(k), samples(v)), _causal(fed)[0]
+                samples(q), (k[:, :P], v[:, :P]), masks[1], (samples(k), samples(v)), masks[2], **caps
             )
             return jnp.concatenate([of_prompt, of_samples.reshape(B, G * fed, *q.shape[2:])], axis=1)
 
-        hidden_BND, _ = stack(params, embed(params, tokens_BN), position_BN, attend)
+        hidden_BND, _ = stack(params, embed(params, tokens_BN), views, attend)
         last_BD = _last(hidden_BND, prompts.length_B)
         first_BG1D = jnp.broadcast_to(last_BD[:, None, None], (B, G, 1, last_BD.shape[-1]))
         return jnp.concatenate([first_BG1D, hidden_BND[:, P:].reshape(B, G, fed, last_BD.shape[-1])], axis=2)
@@ -150,8 +191,7 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         B, P = prompts.tokens_BP.shape
         mask_BPP = _causal(P) & length_mask(prompts.length_B, P)[:, None, :]
         position_BP = jnp.broadcast_to(jnp.arange(P), (B, P))
-        x = embed(params, prompts.tokens_BP)
-        hidden, (k, v) = stack(params, x, position_BP, lambda q, k, v: attention(q, k, v, mask_BPP))
+        hidden, (k, v) = full(params, prompts.tokens_BP, mask_BPP, position_BP, _whole(prompts, size + 1))
         shape = (B, samples, size, config.kv_heads, config.head_dim)
         empty = tuple((jnp.zeros(shape, k.dtype), jnp.zeros(shape, v.dtype)) for _ in range(config.layers))
         return _last(hidden, prompts.length_B), Cache(prefix=tuple(zip(k, v)), suffix=empty)
@@ -160,22 +200,39 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         params: Params, tokens_BG: jax.Array, index: jax.Array, prompts: Prompts, cache: Cache
     ) -> tuple[jax.Array, Cache]:
         B, G = tokens_BG.shape
-        prefix_mask_BP = length_mask(prompts.length_B, prompts.tokens_BP.shape[1])
-        suffix_mask_1S = jnp.arange(cache.suffix[0][0].shape[2])[None] <= index
-        angles = rope.rotation(jnp.broadcast_to(prompts.length_B[:, None] + index, (B, G)), frequencies)
+        P, S = prompts.tokens_BP.shape[1], cache.suffix[0][0].shape[2]
+        prompt_BP, slot_1S = jnp.broadcast_to(jnp.arange(P), (B, P)), jnp.arange(S)[None]
+        own_B1, index_11 = prompts.length_B[:, None] + index, jnp.reshape(index, (1, 1))
+        views = [
+            View(
+                rope.rotation_of(sight.rope, jnp.broadcast_to(own_B1, (B, G)), _whole(prompts, S + 1)),
+                (
+                    within(length_mask(prompts.length_B, P)[:, None], own_B1, prompt_BP, sight.window),
+                    within((slot_1S <= index)[None], index_11, slot_1S, sight.window)[0],
+                ),
+            )
+            for sight in sights
+        ]
         x_BGD = embed(params, tokens_BG)
         suffixes = []
         for layer, (prefix, (past_k, past_v)) in enumerate(zip(cache.prefix, cache.suffix)):
             own: list[tuple[jax.Array, jax.Array]] = []
+            view = views[kind_L[layer]]
 
             def attend(
-                q: jax.Array, k: jax.Array, v: jax.Array, prefix=prefix, past_k=past_k, past_v=past_v, own=own
+                q: jax.Array,
+                k: jax.Array,
+                v: jax.Array,
+                prefix=prefix,
+                past=(past_k, past_v),
+                own=own,
+                masks=view.masks,
             ) -> jax.Array:
-                own.append((_write(past_k, k, index), _write(past_v, v, index)))
-                return shared_prefix_attention(q[:, :, None], prefix, prefix_mask_BP, own[0], suffix_mask_1S)[:, :, 0]
+                own.append((_write(past[0], k, index), _write(past[1], v, index)))
+                return shared_prefix_attention(q[:, :, None], prefix, masks[0], own[0], masks[1], **caps)[:, :, 0]
 
             weights = jax.tree.map(operator.itemgetter(layer), _of_layers(params))
-            x_BGD, _ = block.apply(weights, x_BGD, angles, attend)  # type: ignore[misc]
+            x_BGD, _ = block.apply(weights, x_BGD, view.rotation, attend)  # type: ignore[misc]
             suffixes += own
         return norm(params, x_BGD), cache._replace(suffix=tuple(suffixes))
 
@@ -201,6 +258,15 @@ def _of_layers(params: Params) -> dict[str, Params]:
 def _causal(size: int) -> jax.Array:
     """bool [1, size, size]: position t sees s <= t."""
     return jnp.tri(size, dtype=bool)[None]
+
+
+def _whole(prompts: Prompts, answer: int) -> jax.Array:
+    """int32 [B, 1]: the length of a row whose answer takes all the room it has.
+
+    Sampling and scoring count alike, however long the answers turn out to be: a rope that knows lengths must not
+    change in the midst of one.
+    """
+    return prompts.length_B[:, None] + answer
 
 
 def _last(hidden_BPD: jax.Array, length_B: jax.Array) -> jax.Array:

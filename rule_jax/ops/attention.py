@@ -8,41 +8,72 @@ from rule_jax.ops.shapes import check
 MASKED = -1e30  # finite: a row that attends to nothing gives a mean, not NaN, and is masked downstream
 
 
-def _by_kv_head(q: jax.Array, kv_heads: int) -> jax.Array:
-    """[..., H, C] -> [..., K, H / K, C]: the query heads that share each key head."""
+def soft_cap(scores: jax.Array, cap: float | None) -> jax.Array:
+    """cap * tanh(scores / cap), which stays within (-cap, cap); the scores themselves where cap is None.
+
+    Source: https://arxiv.org/abs/2408.00118 section 2.
+    """
+    return scores if cap is None else cap * jnp.tanh(scores / cap)
+
+
+def within(mask_BTS: jax.Array, position_BT: jax.Array, position_BS: jax.Array, window: int | None) -> jax.Array:
+    """mask_BTS where the key stands at most window - 1 positions before the query; mask_BTS where window is None.
+
+    Source: https://arxiv.org/abs/2310.06825 section 2.
+    """
+    return mask_BTS if window is None else mask_BTS & (position_BT[:, :, None] - position_BS[:, None] < window)
+
+
+def _queries(q: jax.Array, kv_heads: int, scale: float | None) -> jax.Array:
+    """[..., H, C] -> [..., K, H / K, C]: the query heads that share each key head, scaled."""
+    q = q * (q.shape[-1] ** -0.5 if scale is None else scale)
     return q.reshape(*q.shape[:-2], kv_heads, q.shape[-2] // kv_heads, q.shape[-1])
 
 
-def attention(q_BTHC: jax.Array, k_BSKC: jax.Array, v_BSKC: jax.Array, mask_BTS: jax.Array) -> jax.Array:
-    """softmax(q k / sqrt(C)) v where mask is True; float32 softmax, output [B, T, H, C] in q's dtype."""
+def attention(
+    q_BTHC: jax.Array,
+    k_BSKC: jax.Array,
+    v_BSKC: jax.Array,
+    mask_BTS: jax.Array,
+    *,
+    scale: float | None = None,
+    softcap: float | None = None,
+) -> jax.Array:
+    """softmax(soft_cap(scale q k)) v where mask is True; float32 softmax, output [B, T, H, C] in q's dtype.
+
+    scale: 1 / sqrt(C) where it is None.
+    """
     check(q_BTHC=q_BTHC, k_BSKC=k_BSKC, v_BSKC=v_BSKC, mask_BTS=mask_BTS)
-    q = _by_kv_head(q_BTHC * q_BTHC.shape[-1] ** -0.5, k_BSKC.shape[2])
-    logits = jnp.einsum("btkqc,bskc->bkqts", q, k_BSKC, preferred_element_type=jnp.float32)
-    weights = jax.nn.softmax(jnp.where(mask_BTS[:, None, None], logits, MASKED), axis=-1).astype(v_BSKC.dtype)
+    q = _queries(q_BTHC, k_BSKC.shape[2], scale)
+    scores = soft_cap(jnp.einsum("btkqc,bskc->bkqts", q, k_BSKC, preferred_element_type=jnp.float32), softcap)
+    weights = jax.nn.softmax(jnp.where(mask_BTS[:, None, None], scores, MASKED), axis=-1).astype(v_BSKC.dtype)
     return jnp.einsum("bkqts,bskc->btkqc", weights, v_BSKC).reshape(q_BTHC.shape)
 
 
 def shared_prefix_attention(
     q_BGRHC: jax.Array,
     prefix: tuple[jax.Array, jax.Array],
-    prefix_mask_BP: jax.Array,
+    prefix_mask_BRP: jax.Array,
     suffix: tuple[jax.Array, jax.Array],
     suffix_mask_RS: jax.Array,
+    *,
+    scale: float | None = None,
+    softcap: float | None = None,
 ) -> jax.Array:
     """Attention of G samples, each over one prefix that all share and a suffix of its own, in a single softmax.
 
-    prefix: keys and values [B, P, K, C], held once. suffix: keys and values [B, G, S, K, C]. suffix_mask_RS: which
-    suffix slots each of the R query positions sees. Equal to `attention` over the prefix repeated G times and
+    prefix: keys and values [B, P, K, C], held once. suffix: keys and values [B, G, S, K, C]. The masks say which prefix
+    and which suffix slots each of the R query positions sees. Equal to `attention` over the prefix repeated G times and
     concatenated with the suffix. Output [B, G, R, H, C] in q's dtype.
     """
     (k_BPKC, v_BPKC), (k_BGSKC, v_BGSKC) = prefix, suffix
-    check(q_BGRHC=q_BGRHC, k_BPKC=k_BPKC, mask_BP=prefix_mask_BP, k_BGSKC=k_BGSKC, mask_RS=suffix_mask_RS)
+    check(q_BGRHC=q_BGRHC, k_BPKC=k_BPKC, mask_BRP=prefix_mask_BRP, k_BGSKC=k_BGSKC, mask_RS=suffix_mask_RS)
     P = k_BPKC.shape[1]
-    q = _by_kv_head(q_BGRHC * q_BGRHC.shape[-1] ** -0.5, k_BPKC.shape[2])
+    q = _queries(q_BGRHC, k_BPKC.shape[2], scale)
     to_prefix = jnp.einsum("bgrkqc,bpkc->bkqgrp", q, k_BPKC, preferred_element_type=jnp.float32)
     to_suffix = jnp.einsum("bgrkqc,bgskc->bkqgrs", q, k_BGSKC, preferred_element_type=jnp.float32)
-    to_prefix = jnp.where(prefix_mask_BP[:, None, None, None, None], to_prefix, MASKED)
-    to_suffix = jnp.where(suffix_mask_RS[None, None, None, None], to_suffix, MASKED)
+    to_prefix = jnp.where(prefix_mask_BRP[:, None, None, None], soft_cap(to_prefix, softcap), MASKED)
+    to_suffix = jnp.where(suffix_mask_RS[None, None, None, None], soft_cap(to_suffix, softcap), MASKED)
     weights = jax.nn.softmax(jnp.concatenate([to_prefix, to_suffix], axis=-1), axis=-1).astype(v_BPKC.dtype)
     from_prefix = jnp.einsum("bkqgrp,bpkc->bgrkqc", weights[..., :P], v_BPKC)
     from_suffix = jnp.einsum("bkqgrs,bgskc->bgrkqc", weights[..., P:], v_BGSKC)

@@ -1,9 +1,19 @@
 """Log-probabilities of given tokens without the [tokens, vocabulary] array of the whole batch."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
+from rule_jax.ops.attention import soft_cap
 from rule_jax.ops.shapes import check
+
+
+class Head(NamedTuple):
+    """What turns hidden states into logits, soft_cap(hidden @ weight.T); only `project` uses it, so no cap is lost."""
+
+    weight_VD: jax.Array
+    softcap: float | None = None
 
 
 def log_softmax(logits: jax.Array, temperature: jax.Array | float) -> jax.Array:
@@ -11,31 +21,32 @@ def log_softmax(logits: jax.Array, temperature: jax.Array | float) -> jax.Array:
     return jax.nn.log_softmax(logits.astype(jnp.float32) / temperature, axis=-1)
 
 
-def project(hidden: jax.Array, head_VD: jax.Array) -> jax.Array:
+def project(hidden: jax.Array, head: Head) -> jax.Array:
     """Logits [..., V] of hidden states [..., D], accumulated and returned in float32."""
-    return jnp.einsum("...d,vd->...v", hidden, head_VD, preferred_element_type=jnp.float32)
+    logits = jnp.einsum("...d,vd->...v", hidden, head.weight_VD, preferred_element_type=jnp.float32)
+    return soft_cap(logits, head.softcap)
 
 
 def token_logprobs(
     hidden_BND: jax.Array,
-    head_VD: jax.Array,
+    head: Head,
     tokens_BN: jax.Array,
     *,
     temperature: jax.Array | float = 1.0,
     chunk: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Log-probability of each token under softmax(hidden @ head.T / temperature), and that distribution's entropy.
+    """Log-probability of each token under softmax(project(hidden, head) / temperature), and the entropy of that.
 
     With `chunk`, at most B * chunk rows of logits exist at a time, forward and backward: chunks of the N axis are
     scanned and each recomputes its logits for the gradient. The B axis, which may be sharded, is never cut.
     Returns (logprobs_BN, entropy_BN) in nats, float32.
     """
-    check(hidden_BND=hidden_BND, head_VD=head_VD, tokens_BN=tokens_BN)
+    check(hidden_BND=hidden_BND, head_VD=head.weight_VD, tokens_BN=tokens_BN)
 
     def of_chunk(hidden_BND: jax.Array, tokens_BN: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logp_BNV = log_softmax(project(hidden_BND, head_VD), temperature)
+        logp_BNV = log_softmax(project(hidden_BND, head), temperature)
         # A masked sum, not a gather: the gradient of a gather is a scatter, which a CPU does one element at a time.
-        is_token_BNV = jnp.arange(head_VD.shape[0])[None, None] == tokens_BN[..., None]
+        is_token_BNV = jnp.arange(head.weight_VD.shape[0])[None, None] == tokens_BN[..., None]
         chosen_BN = jnp.sum(jnp.where(is_token_BNV, logp_BNV, 0.0), axis=-1)
         return chosen_BN, -jnp.sum(jnp.exp(logp_BNV) * logp_BNV, axis=-1)
 

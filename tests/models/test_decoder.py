@@ -8,26 +8,52 @@ import numpy as np
 import pytest
 
 from rule_jax.models.decoder import UNROLLED
-from rule_jax.models.layers import Block, RMSNorm
+from rule_jax.models.layers import Block, RMSNorm, Sight
 from rule_jax.ops import rope
 from rule_jax.ops.attention import attention
 from rule_jax.ops.logprobs import project
+from rule_jax.ops.rope import Rope
 from rule_jax.types import Packed, Prompts
 
+LLAMA3 = (
+    ("rope_type", "llama3"),
+    ("factor", 4.0),
+    ("low_freq_factor", 1.0),
+    ("high_freq_factor", 4.0),
+    ("original_max_position_embeddings", 32),
+)
+LONGROPE = (
+    ("rope_type", "longrope"),
+    ("short_factor", (1.0,)),
+    ("long_factor", (3.0,)),
+    (
+        "original_max_position_embeddings",
+        7,
+    ),  # rows of 6 and 4 prompt tokens are beyond it with 4 more, that of 1 is not
+    ("attention_factor", 1.3),
+)
 VARIANTS = {
     "tied, biased": {"tied_embeddings": True, "qkv_bias": True, "out_bias": True, "mlp_bias": True, "kv_heads": 4},
     "one key head, llama3": {
         "kv_heads": 1,
         "head_dim": 6,
-        "rope_scaling": (
-            ("rope_type", "llama3"),
-            ("factor", 4.0),
-            ("low_freq_factor", 1.0),
-            ("high_freq_factor", 4.0),
-            ("original_max_position_embeddings", 32),
-        ),
+        "sights": (Sight(Rope(100.0, 6, LLAMA3)),),
     },
     "grouped heads, scanned": {"layers": UNROLLED + 1},
+    "two sights, scanned, everything on": {
+        "layers": UNROLLED + 1,
+        "sights": (Sight(Rope(30.0, 4), window=3), Sight(Rope(100.0, 4))),
+        "activation": "gelu_tanh",
+        "qkv_bias": True,
+        "query_key_norm": True,
+        "post_norms": True,
+        "norm_offset": 1.0,
+        "embedding_scale": 4.0,
+        "attention_scale": 0.4,
+        "attention_softcap": 2.0,
+        "logit_softcap": 3.0,
+    },
+    "a window for all, longrope on half a head": {"sights": (Sight(Rope(100.0, 2, LONGROPE), window=2),)},
 }
 RNG = np.random.default_rng(0)
 TOKENS = RNG.integers(48, size=(2, 7))
@@ -110,8 +136,8 @@ def test_logits_are_the_head_on_the_hidden_states(tiny, tied):
         return project(model.packed_hidden(params, packed), model.head(params))
 
     close(jax.jit(model.logits)(params, TOKENS), jax.jit(from_hidden)(params), tol=1e-4)
-    assert model.head(params).shape == (48, model.config.width)
-    assert (model.head(params) is params["ends"]["embedding"]) == tied
+    assert model.head(params).weight_VD.shape == (48, model.config.width)
+    assert (model.head(params).weight_VD is params["ends"]["embedding"]) == tied
 
 
 def test_a_position_depends_on_itself_and_the_past_alone(tiny):

@@ -10,14 +10,16 @@ from rule_jax.ops import attention as ops
 RNG = np.random.default_rng(0)
 
 
-attention, shared_prefix_attention = jax.jit(ops.attention), jax.jit(ops.shared_prefix_attention)
+attention = jax.jit(ops.attention, static_argnames=("scale", "softcap"))
+shared_prefix_attention = jax.jit(ops.shared_prefix_attention, static_argnames=("scale", "softcap"))
+OPTIONS = ({}, {"scale": 0.7, "softcap": 0.9})
 
 
 def draw(*shape):
     return RNG.normal(size=shape).astype(np.float32)
 
 
-def oracle(q, k, v, mask):
+def oracle(q, k, v, mask, scale=None, softcap=None):
     """One query head at a time; query heads share key heads in consecutive runs."""
     B, T, H, C = q.shape
     out = np.zeros((B, T, H, C))
@@ -25,18 +27,22 @@ def oracle(q, k, v, mask):
         for t in range(T):
             for h in range(H):
                 kv = h // (H // k.shape[2])
-                scores = np.array([q[b, t, h].astype(np.float64) @ k[b, s, kv] for s in range(k.shape[1])]) / C**0.5
+                scores = np.array([q[b, t, h].astype(np.float64) @ k[b, s, kv] for s in range(k.shape[1])])
+                scores = scores * scale if scale else scores / C**0.5
+                scores = softcap * np.tanh(scores / softcap) if softcap else scores
                 chances = np.exp(scores - scores.max()) * mask[b, t]
                 out[b, t, h] = (chances / chances.sum()) @ v[b, :, kv]
     return out
 
 
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (4, 2), (4, 1)])
-def test_attention_is_the_masked_softmax(heads, kv_heads):
+@pytest.mark.parametrize("options", OPTIONS)
+def test_attention_is_the_masked_softmax(heads, kv_heads, options):
     q, k, v = draw(2, 3, heads, 6), draw(2, 5, kv_heads, 6), draw(2, 5, kv_heads, 6)
     mask = RNG.random((2, 3, 5)) < 0.6
     mask[..., 0] = True
-    np.testing.assert_allclose(attention(q, k, v, mask), oracle(q, k, v, mask), rtol=1e-4, atol=1e-5)
+    wanted = oracle(q, k, v, mask, **options)
+    np.testing.assert_allclose(attention(q, k, v, mask, **options), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_by_hand():
@@ -72,10 +78,12 @@ def prefix_case(kv_heads):
         "prefix": (draw(B, P, kv_heads, C), draw(B, P, kv_heads, C)),
         "suffix": (draw(B, G, R, kv_heads, C), draw(B, G, R, kv_heads, C)),
     }
-    return arrays, np.array([[True] * 5, [True, True, False, False, False]]), np.tri(R, dtype=bool)
+    prefix_mask = np.array([[True] * 5, [True, True, False, False, False]])[:, None] & (RNG.random((B, R, P)) < 0.8)
+    prefix_mask[1, :, 2:] = False  # padding
+    return arrays, prefix_mask, np.tri(R, dtype=bool)
 
 
-def repeated(arrays, prefix_mask, suffix_mask):
+def repeated(arrays, prefix_mask, suffix_mask, **options):
     """The same through `attention`: the prefix copied for every sample and put before its suffix."""
     B, G, R, H, C = arrays["q"].shape
     k, v = (
@@ -84,26 +92,26 @@ def repeated(arrays, prefix_mask, suffix_mask):
     )
     mask = jnp.concatenate(
         [
-            jnp.broadcast_to(jnp.repeat(prefix_mask, G, axis=0)[:, None], (B * G, R, prefix_mask.shape[1])),
+            jnp.repeat(prefix_mask, G, axis=0),
             jnp.broadcast_to(suffix_mask[None], (B * G, R, R)),
         ],
         axis=2,
     )
-    return attention(arrays["q"].reshape(B * G, R, H, C), k, v, mask).reshape(B, G, R, H, C)
+    return attention(arrays["q"].reshape(B * G, R, H, C), k, v, mask, **options).reshape(B, G, R, H, C)
 
 
-def shared(arrays, prefix_mask, suffix_mask):
-    return shared_prefix_attention(arrays["q"], arrays["prefix"], prefix_mask, arrays["suffix"], suffix_mask)
+def shared(arrays, prefix_mask, suffix_mask, **options):
+    return shared_prefix_attention(arrays["q"], arrays["prefix"], prefix_mask, arrays["suffix"], suffix_mask, **options)
 
 
-@pytest.mark.parametrize("kv_heads", [1, 2, 4])
-def test_shared_prefix_is_the_repeated_prefix(kv_heads):
+@pytest.mark.parametrize(("kv_heads", "options"), [(1, OPTIONS[0]), (2, OPTIONS[1]), (4, OPTIONS[0])])
+def test_shared_prefix_is_the_repeated_prefix(kv_heads, options):
     arrays, prefix_mask, suffix_mask = prefix_case(kv_heads)
     weights = draw(*arrays["q"].shape)
 
     def output_and_gradients(function):
         def scalar(arrays):
-            out = function(arrays, prefix_mask, suffix_mask)
+            out = function(arrays, prefix_mask, suffix_mask, **options)
             return jnp.sum(weights * out), out
 
         return jax.jit(jax.grad(scalar, has_aux=True))(arrays)
@@ -114,7 +122,8 @@ def test_shared_prefix_is_the_repeated_prefix(kv_heads):
 
 def test_padding_of_the_prefix_is_never_seen():
     arrays, prefix_mask, suffix_mask = prefix_case(2)
-    spoiled = {**arrays, "prefix": tuple(np.where(prefix_mask[..., None, None], x, 50.0) for x in arrays["prefix"])}
+    seen = prefix_mask.any(axis=1)
+    spoiled = {**arrays, "prefix": tuple(np.where(seen[..., None, None], x, 50.0) for x in arrays["prefix"])}
     np.testing.assert_array_equal(shared(arrays, prefix_mask, suffix_mask), shared(spoiled, prefix_mask, suffix_mask))
 
 
@@ -127,3 +136,18 @@ def test_samples_do_not_see_each_other():
     gradients = jax.jit(jax.grad(of_first_sample))(arrays["suffix"])
     assert all((g[:, 1:] == 0).all() for g in gradients)
     assert all((g[:, 0] != 0).any() for g in gradients)
+
+
+def test_a_window_counts_distances_between_positions():
+    everything = np.ones((1, 3, 4), bool)
+    at_queries, at_keys = np.array([[5, 6, 9]]), np.array([[3, 5, 6, 9]])
+    seen = ops.within(everything, at_queries, at_keys, 3) & (at_keys <= at_queries[:, :, None])
+    np.testing.assert_array_equal(
+        seen[0], [[True, True, False, False], [False, True, True, False], [False, False, False, True]]
+    )
+    assert ops.within(everything, at_queries, at_keys, None) is everything
+
+
+def test_a_soft_cap_bounds_and_keeps_small_scores():
+    np.testing.assert_allclose(ops.soft_cap(jnp.array([0.01, -1e6, 1e6]), 30.0), [0.01, -30.0, 30.0], rtol=1e-6)
+    np.testing.assert_allclose(ops.soft_cap(jnp.array([2.0]), 2.0), [2 * np.tanh(1.0)], rtol=1e-6)

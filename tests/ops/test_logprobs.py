@@ -11,27 +11,33 @@ token_logprobs = jax.jit(logprobs.token_logprobs, static_argnames="chunk")
 B, N, D, V = 3, 7, 5, 11
 RNG = np.random.default_rng(0)
 HIDDEN = RNG.normal(size=(B, N, D)).astype(np.float32)
-HEAD = RNG.normal(size=(V, D)).astype(np.float32)
+WEIGHT = RNG.normal(size=(V, D)).astype(np.float32)
+HEAD = logprobs.Head(WEIGHT)
 TOKENS = RNG.integers(V, size=(B, N))
 
 
 def oracle(hidden, head, temperature):
-    logits = hidden.astype(np.float64) @ head.astype(np.float64).T / temperature
+    logits = hidden.astype(np.float64) @ np.asarray(head.weight_VD, np.float64).T
+    if head.softcap is not None:
+        logits = head.softcap * np.tanh(logits / head.softcap)
+    logits = logits / temperature
     return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.3, 2.5])
 @pytest.mark.parametrize("chunk", [None, 3])
-def test_values_and_entropy(temperature, chunk):
-    logp = oracle(HIDDEN, HEAD, temperature)
-    got, entropy = token_logprobs(HIDDEN, HEAD, TOKENS, temperature=temperature, chunk=chunk)
+@pytest.mark.parametrize("softcap", [None, 1.5])
+def test_values_and_entropy(temperature, chunk, softcap):
+    head = HEAD._replace(softcap=softcap)
+    logp = oracle(HIDDEN, head, temperature)
+    got, entropy = token_logprobs(HIDDEN, head, TOKENS, temperature=temperature, chunk=chunk)
     np.testing.assert_allclose(got, np.take_along_axis(logp, TOKENS[..., None], -1)[..., 0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(entropy, -(np.exp(logp) * logp).sum(-1), rtol=1e-5, atol=1e-6)
 
 
 def test_numbers_by_hand():
     # Two words with logits 0 and ln 3 under the temperature: chances 1/4 and 3/4.
-    hidden, head = jnp.ones((1, 2, 1)), jnp.array([[0.0], [2 * np.log(3)]])
+    hidden, head = jnp.ones((1, 2, 1)), logprobs.Head(jnp.array([[0.0], [2 * np.log(3)]]))
     got, entropy = token_logprobs(hidden, head, jnp.array([[0, 1]]), temperature=2.0)
     np.testing.assert_allclose(np.exp(got), [[0.25, 0.75]], rtol=1e-6)
     np.testing.assert_allclose(entropy, np.full((1, 2), 2 * np.log(2) - 0.75 * np.log(3)), rtol=1e-6)
@@ -53,15 +59,15 @@ def test_chunks_change_neither_values_nor_gradients(chunk):
 
 def test_gradient_is_token_minus_expectation():
     gradient = jax.grad(lambda h: jnp.sum(token_logprobs(h, HEAD, TOKENS, temperature=0.5, chunk=2)[0]))
-    wanted = (HEAD[TOKENS] - np.exp(oracle(HIDDEN, HEAD, 0.5)) @ HEAD.astype(np.float64)) / 0.5
+    wanted = (WEIGHT[TOKENS] - np.exp(oracle(HIDDEN, HEAD, 0.5)) @ WEIGHT.astype(np.float64)) / 0.5
     np.testing.assert_allclose(jax.jit(gradient)(HIDDEN), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_half_precision_inputs_are_summed_in_float32():
-    hidden, head = jnp.asarray(HIDDEN, jnp.bfloat16), jnp.asarray(HEAD, jnp.bfloat16)
+    hidden, head = jnp.asarray(HIDDEN, jnp.bfloat16), logprobs.Head(jnp.asarray(WEIGHT, jnp.bfloat16))
     got, entropy = token_logprobs(hidden, head, TOKENS, chunk=4)
     assert got.dtype == entropy.dtype == jnp.float32
-    logp = oracle(np.asarray(hidden, np.float32), np.asarray(head, np.float32), 1.0)
+    logp = oracle(np.asarray(hidden, np.float32), head, 1.0)
     np.testing.assert_allclose(got, np.take_along_axis(logp, TOKENS[..., None], -1)[..., 0], rtol=1e-5, atol=1e-5)
 
 
@@ -73,4 +79,4 @@ def test_large_logits_stay_finite():
 
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match="axis D"):
-        token_logprobs(HIDDEN, HEAD[:, 1:], TOKENS)
+        token_logprobs(HIDDEN, logprobs.Head(WEIGHT[:, 1:]), TOKENS)
