@@ -40,10 +40,12 @@ class Speaker:
         self.mesh = sharding.make_mesh(data=1, fsdp=1, tensor=-1)
         self.model: Model = hf.load_model(path)
         self.tokenizer: Any = chat.load_tokenizer(path, CHAT_TEMPLATE.value)
+        eos_ids = hf.eos_ids(path)
+        chat.check_vocabulary(self.tokenizer, path, self.model.config.vocab_size, eos_ids)
         self.dtype = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
         self.params: Params = hf.load_params(path, self.model, self.mesh, self.dtype)
         self.generate = programs.make_generate(
-            self.model, self.mesh, samples=1, max_new_tokens=MAX_NEW_TOKENS.value, eos_ids=hf.eos_ids(path)
+            self.model, self.mesh, samples=1, max_new_tokens=MAX_NEW_TOKENS.value, eos_ids=eos_ids
         )
 
     def answer(self, text: str, turn: int) -> str:

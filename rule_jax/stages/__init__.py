@@ -89,13 +89,11 @@ class Subject:
 def load_subject(run: Run, path: Path) -> Subject:
     """Everything about a model directory but its weights. Raises UserError naming what it lacks."""
     settings = run.config.model
-    model = hf.load_model(path, remat=settings.remat)
+    model, eos_ids = hf.load_model(path, remat=settings.remat), hf.eos_ids(path)
+    tokenizer = chat.load_tokenizer(path, settings.chat_template)
+    chat.check_vocabulary(tokenizer, path, model.config.vocab_size, eos_ids)
     return Subject(
-        path=path,
-        model=model,
-        tuning=lora.make(model, **run.config.lora),
-        tokenizer=chat.load_tokenizer(path, settings.chat_template),
-        eos_ids=hf.eos_ids(path),
+        path=path, model=model, tuning=lora.make(model, **run.config.lora), tokenizer=tokenizer, eos_ids=eos_ids
     )
 
 

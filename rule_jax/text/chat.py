@@ -55,6 +55,26 @@ def load_tokenizer(path: str | Path, chat_template: str = "") -> "PreTrainedToke
     return tokenizer
 
 
+def check_vocabulary(
+    tokenizer: "PreTrainedTokenizerBase", path: str | Path, vocab_size: int, eos_ids: Sequence[int]
+) -> None:
+    """Raises UserError where text, the chat template or the end of an answer has ids that a model has no row for.
+
+    Tokens that the tokenizer merely knows beyond those do no harm: Gemma 3's has one for images.
+    """
+    largest = {
+        "the tokenizer's vocabulary": tokenizer.vocab_size - 1,
+        "the chat template": max(encode_chat(tokenizer, ["?"])[0], default=0),
+        "eos_token_id": max(eos_ids),
+    }
+    for what, token in largest.items():
+        if token >= vocab_size:
+            raise UserError(
+                f"{path}: {what} goes up to id {token}, but the model's vocab_size is {vocab_size}; tokenizer and "
+                "weights do not belong together"
+            )
+
+
 def encode_chat(
     tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], *, system: str = "", prefill: str = ""
 ) -> list[list[int]]:

@@ -234,3 +234,20 @@ def test_a_directory_without_a_usable_tokenizer(tmp_path, content):
     with pytest.raises(UserError, match="no tokenizer could be loaded") as caught:
         chat.load_tokenizer(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_of_another_model_is_found_before_anything_runs(load):
+    tokenizer = load(LLAMA)
+    size = tokenizer.vocab_size
+    assert chat.check_vocabulary(tokenizer, "m", size, EOS_IDS) is None
+    with pytest.raises(
+        UserError, match=rf"m: the tokenizer's vocabulary goes up to id {size - 1}, but .* is {size - 1}"
+    ):
+        chat.check_vocabulary(tokenizer, "m", size - 1, EOS_IDS)
+    with pytest.raises(UserError, match=rf"m: eos_token_id goes up to id {size + 7}, but the model's vocab_size is"):
+        chat.check_vocabulary(tokenizer, "m", size + 1, (EOS, size + 7))
+    tokenizer.add_tokens(["<image>"], special_tokens=True)  # known, but in no text
+    assert chat.check_vocabulary(tokenizer, "m", size, EOS_IDS) is None
+    tokenizer.chat_template = "<image>" + LLAMA
+    with pytest.raises(UserError, match=rf"the chat template goes up to id {size}, but"):
+        chat.check_vocabulary(tokenizer, "m", size, EOS_IDS)
