@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from rule_jax import files, sharding
+from rule_jax import files, processes, sharding
 from rule_jax.errors import UserError
 from rule_jax.hf._directory import family, read_config
 from rule_jax.hf._import import at
@@ -58,7 +57,7 @@ def save(
     hf = read_config(like)
     stated = np.dtype(dtype).name if dtype is not None else str(hf.get("dtype") or hf.get("torch_dtype") or "float32")
     dtypes = _stored_dtypes(like) if dtype is None else {}
-    writer = jax.process_index() == 0
+    writer = processes.first()
     staging = _staging(out) if writer else Path()
     try:
         tensors = _checkpoint_tensors(model, params, family(hf).tensors(model.config))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rule_jax.ops.logprobs import log_softmax, project
+from rule_jax.ops.logprobs import Head, log_softmax, project
 from rule_jax.ops.shapes import check
 
 
@@ -20,9 +20,7 @@ class TokenStatistics(NamedTuple):
     top_BN: jax.Array
 
 
-def token_statistics(
-    hidden_BND: jax.Array, head: jax.Array, asked_BNA: jax.Array, *, chunk: int | None
-) -> TokenStatistics:
+def token_statistics(hidden_BND: jax.Array, head: Head, asked_BNA: jax.Array, *, chunk: int | None) -> TokenStatistics:
     """TokenStatistics of softmax(project(hidden, head)). head: the model's, as `logprobs.project` takes it.
 
     With `chunk`, at most B * chunk rows of logits exist at a time. Not made to be differentiated.
