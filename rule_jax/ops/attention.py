@@ -63,11 +63,11 @@ def shared_prefix_attention(
     """Attention of G samples, each over one prefix that all share and a suffix of its own, in a single softmax.
 
     prefix: keys and values [B, P, K, C], held once. suffix: keys and values [B, G, S, K, C]. The masks say which prefix
-    and which suffix slots each of the R query positions sees. Equal to `attention` over the prefix repeated G times and
-    concatenated with the suffix. Output [B, G, R, H, C] in q's dtype.
+    and which suffix slots each of the R query positions sees; prefix_mask_BRP has R of them, or one for all.
+    Equal to `attention` over the prefix repeated G times and concatenated with the suffix. Output [B, G, R, H, C] in q's dtype.
     """
     (k_BPKC, v_BPKC), (k_BGSKC, v_BGSKC) = prefix, suffix
-    check(q_BGRHC=q_BGRHC, k_BPKC=k_BPKC, mask_BRP=prefix_mask_BRP, k_BGSKC=k_BGSKC, mask_RS=suffix_mask_RS)
+    check(q_BGRHC=q_BGRHC, k_BPKC=k_BPKC, mask_BP=prefix_mask_BRP[:, 0], k_BGSKC=k_BGSKC, mask_RS=suffix_mask_RS)
     P = k_BPKC.shape[1]
     q = _queries(q_BGRHC, k_BPKC.shape[2], scale)
     to_prefix = jnp.einsum("bgrkqc,bpkc->bkqgrp", q, k_BPKC, preferred_element_type=jnp.float32)
