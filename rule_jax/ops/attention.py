@@ -64,7 +64,8 @@ def shared_prefix_attention(
 
     prefix: keys and values [B, P, K, C], held once. suffix: keys and values [B, G, S, K, C]. The masks say which prefix
     and which suffix slots each of the R query positions sees; prefix_mask_BRP has R of them, or one for all.
-    Equal to `attention` over the prefix repeated G times and concatenated with the suffix. Output [B, G, R, H, C] in q's dtype.
+    Equal to `attention` over the prefix repeated G times and concatenated with the suffix. Output [B, G, R, H, C] in
+    q's dtype.
     """
     (k_BPKC, v_BPKC), (k_BGSKC, v_BGSKC) = prefix, suffix
     check(q_BGRHC=q_BGRHC, k_BPKC=k_BPKC, mask_BP=prefix_mask_BRP[:, 0], k_BGSKC=k_BGSKC, mask_RS=suffix_mask_RS)
