@@ -10,6 +10,7 @@ staging. Prints JSON.
 """
 
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -76,7 +77,6 @@ def measure(folder: Path, dtype: str) -> dict:
     import jax
 
     from rule_jax import hf, programs
-    from rule_jax.hf._import import PIECE_BYTES
 
     # Everything that costs memory once is there before: the backend, and the programs that the loader uses.
     model = hf.load_model(folder)
@@ -84,14 +84,19 @@ def measure(folder: Path, dtype: str) -> dict:
     jax.block_until_ready(programs.write_part(whole, jax.numpy.ones((1, 4), dtype), [0, 0]))
     before, stop, staged = resident(), threading.Event(), [0]
 
+    # What is on the device is counted as the loader asks for it. (The list of live arrays would not do: a large array
+    # is not on it while it is filled with zeros or handed from one update in place to the next.)
+    placed, zeros = [0], jax.numpy.zeros
+
+    def counted(shape, dtype, *, device):
+        placed[0] += math.prod(shape) * jax.numpy.dtype(dtype).itemsize
+        return zeros(shape, dtype, device=device)
+
+    jax.numpy.zeros = counted
+
     def watch() -> None:
-        placed = 0
         while not stop.wait(0.002):
-            # A piece on its way is no parameter; while one is written, its parameter is listed for a moment as neither
-            # the old array nor the new one, so that what was once placed counts on.
-            live = [array.nbytes for array in jax.live_arrays()]
-            placed = max(placed, sum(size for size in live if size > PIECE_BYTES))
-            staged.append(resident() - before - placed)
+            staged.append(resident() - before - placed[0])
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -158,12 +158,14 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         own_BR = prompts.length_B[:, None] + jnp.arange(fed)[None]
         position_BN = jnp.concatenate([prompt_BP, jnp.tile(own_BR, (1, G))], axis=1)
         valid_BP, slot_1R = length_mask(prompts.length_B, P), jnp.arange(fed)[None]
+        same_for_all = all(sight.window is None for sight in sights)
+        of_samples_BRP = jnp.broadcast_to(valid_BP[:, None], (B, 1 if same_for_all else fed, P))
         views = [
             View(
                 rope.rotation_of(sight.rope, position_BN, _whole(prompts, max(R, 2))),
                 (
                     within(_causal(P) & valid_BP[:, None, :], prompt_BP, prompt_BP, sight.window),
-                    within(valid_BP[:, None], own_BR, prompt_BP, sight.window),
+                    within(of_samples_BRP, own_BR, prompt_BP, sight.window),
                     within(_causal(fed), slot_1R, slot_1R, sight.window)[0],
                 ),
             )

@@ -68,7 +68,7 @@ def shared_prefix_attention(
     q's dtype.
     """
     (k_BPKC, v_BPKC), (k_BGSKC, v_BGSKC) = prefix, suffix
-    check(q_BGRHC=q_BGRHC, k_BPKC=k_BPKC, mask_BP=prefix_mask_BRP[:, 0], k_BGSKC=k_BGSKC, mask_RS=suffix_mask_RS)
+    check(q_BGRHC=q_BGRHC, k_BPKC=k_BPKC, mask_BWP=prefix_mask_BRP, k_BGSKC=k_BGSKC, mask_RS=suffix_mask_RS)
     P = k_BPKC.shape[1]
     q = _queries(q_BGRHC, k_BPKC.shape[2], scale)
     to_prefix = jnp.einsum("bgrkqc,bpkc->bkqgrp", q, k_BPKC, preferred_element_type=jnp.float32)

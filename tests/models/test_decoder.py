@@ -120,8 +120,8 @@ def test_prefill_and_decode_are_the_full_forward(variant):
     close(jax.jit(decoded)(params), jax.jit(model.response_hidden)(params, PROMPTS, RESPONSE))
 
 
-def test_answers_of_one_token_need_no_suffix(tiny):
-    model, params = tiny()
+def test_answers_of_one_token_need_no_suffix(variant):
+    model, params = variant
     one = jax.jit(model.response_hidden)(params, PROMPTS, RESPONSE[..., :1])
     close(one, jax.jit(model.response_hidden)(params, PROMPTS, RESPONSE)[..., :1, :])
 
