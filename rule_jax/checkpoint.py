@@ -82,26 +82,52 @@ class Checkpoints:
         args = ocp.args.Composite(**{name: ocp.args.StandardRestore(like) for name, like in likes.items()})
         return self.manager.restore(step, args=args)
 
+    def save_params(self, step: int, params: Params) -> None:
+        """A checkpoint of parameters alone: one to begin from, not one to go on from."""
+        self.manager.save(step, args=ocp.args.Composite(params=ocp.args.StandardSave(params)))
+
 
 def _score(metrics: Mapping[str, float]) -> float:
     return metrics["score"]
 
 
-def load_params(directory: Path, model: Declared, mesh: Mesh) -> Params:
-    """What a stage trained, from its best checkpoint or, where none has a score, its newest, in its training shards.
+def load_params(directory: Path, model: Declared, mesh: Mesh, step: int | None = None) -> Params:
+    """What a stage trained, in its training shards, from the checkpoint of `step`.
 
-    Raises UserError when there is none.
+    Without one, from its best checkpoint or, where none has a score, its newest. Raises UserError when there is none,
+    and when it is of another model.
     """
     missing = UserError(f"{directory} holds no checkpoint; run the stage that makes it first")
     if not directory.is_dir():
         raise missing
     with Checkpoints(directory, keep=1, create=False) as checkpoints:
-        best = checkpoints.best()
-        step = best[0] if best else checkpoints.manager.latest_step()
-        if step is None:
+        steps = checkpoints.manager.all_steps()
+        if not steps:
             raise missing
-        args = ocp.args.Composite(params=ocp.args.StandardRestore(abstract_params(model, mesh)))
+        if step is not None and step not in steps:
+            there = ", ".join(map(str, sorted(steps)))
+            raise UserError(f"{directory} has no checkpoint of step {step}; it has {there}")
+        if step is None:
+            best = checkpoints.best()
+            step = best[0] if best else max(steps)
+        like = abstract_params(model, mesh)
+        _check_shapes(directory / str(step), like)
+        args = ocp.args.Composite(params=ocp.args.StandardRestore(like))
         return checkpoints.manager.restore(step, args=args)["params"]
+
+
+def _check_shapes(where: Path, like: Any) -> None:
+    """Raises UserError naming the first parameter that is missing, unexpected or of another shape."""
+    with ocp.StandardCheckpointer() as reader:
+        stored = reader.metadata(where.absolute() / "params").item_metadata
+    found, wanted = (
+        {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(x.shape) for path, x in leaves}
+        for leaves in map(jax.tree_util.tree_leaves_with_path, (stored, like))
+    )
+    for name in sorted(found.keys() | wanted.keys()):
+        there, here = found.get(name, "absent"), wanted.get(name, "absent")
+        if there != here:
+            raise UserError(f"{where}: {name} is {there} in the checkpoint and {here} in the model that is to read it")
 
 
 def abstract_params(model: Declared, mesh: Mesh) -> Any:

@@ -1,7 +1,11 @@
-"""Small files, read and written whole: a reader never sees half of one."""
+"""Files and folders that are written whole: a reader never sees half of one."""
 
 import json
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +49,27 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a JSON {type(content).__name__}, expected an object")
     return content
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A private folder to fill; when the block ends without an error, it becomes `path` by a rename.
+
+    What was at `path` before is removed only afterwards. Raises UserError when the place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}. Choose another place.") from None
+    old = path.with_name(f".{path.name}.old")
+    try:
+        yield draft
+        os.chmod(draft, 0o755)  # mkdtemp made it private while it was unfinished
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(draft, path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

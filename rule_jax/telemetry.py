@@ -4,8 +4,9 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from absl import logging as absl_logging
 from tqdm import tqdm
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from rule_jax import processes
 from rule_jax.trackers import Tracker
 
+T = TypeVar("T")
 LOGGER = logging.getLogger("rule_jax")
 LINE_EVERY_S = 10.0  # a log, unlike a terminal, gets a line of progress at most this often
 
@@ -23,19 +25,22 @@ def info(message: str) -> None:
         LOGGER.info(message)
 
 
-def start_logging(directory: Path) -> None:
-    """Lines go to the terminal and are appended to `run.log` in the directory. Libraries stay silent below warnings.
+def start_logging(directory: Path | None = None) -> None:
+    """Lines go to the terminal and, where there is a directory, to the end of its `run.log`.
 
-    Of the processes of a run only the first speaks.
+    Libraries stay silent below warnings. Of the processes of a run only the first speaks.
     """
     LOGGER.propagate = False
     absl_logging.set_verbosity(absl_logging.WARNING)
     if not processes.first():
         LOGGER.setLevel(logging.WARNING)
         return
-    directory.mkdir(parents=True, exist_ok=True)
     LOGGER.setLevel(logging.INFO)
-    for handler in (logging.StreamHandler(sys.stderr), logging.FileHandler(directory / "run.log", encoding="utf-8")):
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if directory:
+        directory.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(directory / "run.log", encoding="utf-8"))
+    for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
         LOGGER.addHandler(handler)
 
@@ -99,6 +104,14 @@ class Stopwatch:
         times = {f"time/{name}_s": value for name, value in self.seconds.items()}
         rates = {f"tokens_per_s/{name}": tokens / max(value, 1e-9) for name, value in self.seconds.items()}
         return {**times, "tokens_per_s": tokens / max(sum(self.seconds.values()), 1e-9), **rates}
+
+
+def watched(name: str, items: Sequence[T], unit: str) -> Iterator[T]:
+    """The items, one by one, under a progress bar."""
+    with Progress(name, len(items), unit=unit) as bar:
+        for item in items:
+            yield item
+            bar.advance()
 
 
 class MetricsFile:

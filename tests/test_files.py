@@ -100,3 +100,48 @@ def test_what_is_no_json_object_is_refused_by_name(tmp_path, content, expected):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(UserError, match=rf"a.json {expected}"):
         files.read_json(tmp_path / "a.json")
+
+
+# Folders
+
+
+def names(folder):
+    return sorted(place.name for place in folder.iterdir())
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path):
+    out = tmp_path / "deep" / "out"
+    with files.whole_folder(out) as draft:
+        (draft / "a").write_text("new")
+        assert not out.exists()
+        assert stat.S_IMODE(draft.stat().st_mode) == 0o700
+    assert (out / "a").read_text() == "new"
+    assert names(out.parent) == ["out"]
+    assert stat.S_IMODE(out.stat().st_mode) == 0o755
+    with files.whole_folder(out) as draft:
+        (draft / "b").write_text("newer")
+    assert names(out) == ["b"]
+    assert names(out.parent) == ["out"]
+
+
+def test_a_folder_that_fails_leaves_what_was_there(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+
+    def interrupted():
+        with files.whole_folder(tmp_path / "out") as draft:
+            (draft / "half").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert (names(tmp_path), names(tmp_path / "out")) == (["out"], ["old"])
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UserError, match=r"out cannot be written: .*Choose another place"),
+        files.whole_folder(tmp_path / "file" / "out"),
+    ):
+        pass

@@ -136,3 +136,21 @@ def test_a_stopwatch_divides_the_time_of_a_step(monkeypatch):
         "tokens_per_s/reward": 52.0,
         "tokens_per_s/update": 6.5,
     }
+
+
+def test_what_is_watched_comes_through_in_order(start_logging, capsys):
+    log = start_logging()
+    assert list(telemetry.watched("reading", ["a", "b", "c"], "tensors")) == ["a", "b", "c"]
+    assert "reading: 3/3 tensors" in log.read_text()
+
+
+def test_lines_go_to_the_terminal_alone_where_there_is_no_directory(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    handlers = list(telemetry.LOGGER.handlers)
+    try:
+        telemetry.start_logging()
+        telemetry.info("hello")
+    finally:
+        telemetry.LOGGER.handlers[:] = handlers
+    assert "hello" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

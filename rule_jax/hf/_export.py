@@ -1,9 +1,8 @@
 """From sharded parameters to a Hugging Face directory, published by a rename."""
 
-import os
+import contextlib
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,37 +44,37 @@ def save(
     dtype: Any = None,
     card: str | None = None,
     shard_bytes: int = SHARD_BYTES,
+    watch: Callable[[Sequence[Any]], Iterable[Any]] = iter,
 ) -> None:
     """Writes an HF directory that plain `transformers` loads; config, tokenizer and templates are those of `like`.
 
     dtype: of every tensor; None: each is written in the dtype that it has in `like`, or, where `like` has no weights,
     in the one that its config.json states, else float32. card: the text of README.md. No file is larger than
-    shard_bytes unless one tensor is. The directory appears whole, by a rename; one that exists is replaced. In a
-    multi-process run every process calls it and the first one writes. Raises UserError when the disk refuses.
+    shard_bytes unless one tensor is. watch: wraps the list of what is written, like `telemetry.watched`. The directory
+    appears whole, by a rename; one that exists is replaced. In a multi-process run every process calls it and the
+    first one writes. Raises UserError when the disk refuses.
     """
     out, like = Path(out_dir), Path(like)
     hf = read_config(like)
     stated = np.dtype(dtype).name if dtype is not None else str(hf.get("dtype") or hf.get("torch_dtype") or "float32")
     dtypes = _stored_dtypes(like) if dtype is None else {}
     writer = processes.first()
-    staging = _staging(out) if writer else Path()
+    place = files.whole_folder(out) if writer else contextlib.nullcontext(Path())
     try:
-        tensors = _checkpoint_tensors(model, params, family(hf).tensors(model.config))
-        _write_tensors(staging, tensors, dtypes, jnp.dtype(stated), shard_bytes, writer)
-        if writer:
+        with place as draft:
+            tensors = _checkpoint_tensors(model, params, family(hf).tensors(model.config), watch)
+            _write_tensors(draft, tensors, dtypes, jnp.dtype(stated), shard_bytes, writer)
+            if not writer:
+                return
             for carried in CARRIED:
                 if (like / carried).is_file():
-                    shutil.copyfile(like / carried, staging / carried)
+                    shutil.copyfile(like / carried, draft / carried)
             hf.pop("torch_dtype", None)
-            files.write_json(staging / "config.json", {**hf, "dtype": stated})
+            files.write_json(draft / "config.json", {**hf, "dtype": stated})
             if card is not None:
-                files.write_text(staging / "README.md", card)
-            publish(staging, out)
+                files.write_text(draft / "README.md", card)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{out} cannot be written: {error}. Make room, or choose another place.") from None
-    finally:
-        if writer:
-            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _stored_dtypes(like: Path) -> dict[str, np.dtype]:
@@ -85,35 +84,24 @@ def _stored_dtypes(like: Path) -> dict[str, np.dtype]:
     return {name: DTYPES[stored.dtype] for name, stored in Source(like).tensors.items() if stored.dtype in DTYPES}
 
 
-def _staging(out: Path) -> Path:
-    """A private folder beside `out`, to be filled and then published."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror}. Choose another place.") from None
-
-
-def publish(staging: Path, out: Path) -> None:
-    """Puts a finished directory in its place by renames; what was there is removed only afterwards."""
-    os.chmod(staging, 0o755)  # mkdtemp made it private while it was unfinished
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        os.replace(out, old)
-    os.replace(staging, out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _checkpoint_tensors(model: Model, params: Params, tensors: tuple[Tensor, ...]) -> Iterator[tuple[str, np.ndarray]]:
+def _checkpoint_tensors(
+    model: Model,
+    params: Params,
+    tensors: tuple[Tensor, ...],
+    watch: Callable[[Sequence[Any]], Iterable[Any]],
+) -> Iterator[tuple[str, np.ndarray]]:
     """(name, value) of each tensor of the checkpoint, in the dtype of the parameters; several of ours may make one."""
     by_name: dict[str, list[Tensor]] = {}
     for tensor in tensors:
         by_name.setdefault(tensor.name, []).append(tensor)
-    for name, parts in by_name.items():
-        for layer in range(model.config.layers) if parts[0].stacked else (None,):
-            values = [_checkpoint_layout(params, part, layer) for part in parts]  # in the order of their rows
-            yield name.format(layer=layer), values[0] if len(values) == 1 else np.concatenate(values)
+    work = [
+        (name, parts, layer)
+        for name, parts in by_name.items()
+        for layer in (range(model.config.layers) if parts[0].stacked else (None,))
+    ]
+    for name, parts, layer in watch(work):
+        values = [_checkpoint_layout(params, part, layer) for part in parts]  # in the order of their rows
+        yield name.format(layer=layer), values[0] if len(values) == 1 else np.concatenate(values)
 
 
 def _checkpoint_layout(params: Params, tensor: Tensor, layer: int | None) -> np.ndarray:

@@ -5,7 +5,7 @@ the device, small ones are read whole. Each process reads the slices of its own 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,8 +32,17 @@ def check(path: str | Path) -> None:
     _check_tensors(source, family(read_config(path)).tensors(model.config), shapes, model.config.layers)
 
 
-def load_params(path: str | Path, model: Model, mesh: Mesh, dtype: Any = jnp.float32) -> Params:
-    """The parameters of an HF directory, read straight into their training shards. Raises UserError as `load` does."""
+def load_params(
+    path: str | Path,
+    model: Model,
+    mesh: Mesh,
+    dtype: Any = jnp.float32,
+    watch: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter,
+) -> Params:
+    """The parameters of an HF directory, read straight into their training shards. Raises UserError as `load` does.
+
+    watch: wraps the list of what is read, like `telemetry.watched`.
+    """
     source = Source(Path(path))
     tensors = family(read_config(path)).tensors(model.config)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
@@ -42,7 +51,7 @@ def load_params(path: str | Path, model: Model, mesh: Mesh, dtype: Any = jnp.flo
         _check_tied(source)
     where = programs.param_shardings(model, mesh)
     params: dict[str, Any] = {}
-    for tensor in tensors:
+    for tensor in watch(tensors):
         shape = at(shapes, tensor.path).shape
 
         def read(spans: tuple[Span, ...], tensor: Tensor = tensor, shape: tuple[int, ...] = shape) -> np.ndarray:

@@ -35,22 +35,23 @@ def before(run: Run, subject: Subject, stage: str) -> Params:
     return hf.load_params(subject.path, subject.model, run.mesh, dtype)
 
 
-def after(run: Run, subject: Subject, stage: str, dtype: Any = jnp.float32) -> Params:
+def after(run: Run, subject: Subject, stage: str, dtype: Any = jnp.float32, step: int | None = None) -> Params:
     """Plain parameters of what a training stage left; without LoRA in float32, as they were trained.
 
-    Raises UserError when the stage has no checkpoint.
+    step: of the checkpoint; None: the newest. Raises UserError when the stage has none.
     """
     if not subject.tuning.keeps_base:
-        return load_params(run.checkpoints(stage), subject.model, run.mesh)
+        return load_params(run.checkpoints(stage), subject.model, run.mesh, step)
     base = hf.load_params(subject.path, subject.model, run.mesh)
     merge = programs.make_merge(subject.model, subject.tuning, run.mesh, dtype, "train")
-    return merge(base, adapter(run, subject, stage))
+    return merge(base, adapter(run, subject, stage, step))
 
 
-def adapter(run: Run, subject: Subject, stage: str) -> Params:
-    """The adapters of a stage and of those before it as one, to be put on the model as it came."""
-    left = [load_params(run.checkpoints(name), subject.tuning, run.mesh) for name in lineage(run, stage)]
-    return functools.reduce(subject.tuning.join, left)
+def adapter(run: Run, subject: Subject, stage: str, step: int | None = None) -> Params:
+    """The adapters of a stage and of those before it as one, to be put on the model as it came. step: as in `after`."""
+    *earlier, last = (run.checkpoints(name) for name in lineage(run, stage))
+    left = [load_params(directory, subject.tuning, run.mesh) for directory in earlier]
+    return functools.reduce(subject.tuning.join, [*left, load_params(last, subject.tuning, run.mesh, step)])
 
 
 def as_reference(run: Run, subject: Subject, base: Params) -> Params:
