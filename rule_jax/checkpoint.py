@@ -84,7 +84,8 @@ class Checkpoints:
 
     def save_params(self, step: int, params: Params) -> None:
         """A checkpoint of parameters alone: one to begin from, not one to go on from."""
-        self.manager.save(step, args=ocp.args.Composite(params=ocp.args.StandardSave(params)))
+        args = ocp.args.Composite(params=ocp.args.StandardSave(params))
+        self.manager.save(step, args=args, metrics={"score": _UNSCORED})
 
 
 def _score(metrics: Mapping[str, float]) -> float:

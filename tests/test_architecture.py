@@ -17,7 +17,7 @@ FLOORS = (
     ("ops", "text", "metrics", "processes", "telemetry", "trackers", "batching", "llm"),
     ("models", "sharding"),
     ("sampling", "algorithms", "objectives", "moments"),
-    ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf"),
+    ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf", "peft"),
     ("stages", "builder"),
     ("main", "chat", "build", "convert", "plan", "sweep"),
 )
@@ -30,6 +30,7 @@ NEIGHBOURS = {  # (importer, imported) on one floor, allowed
     ("telemetry", "trackers"),
     ("benchmarks", "data"),
     ("hf", "programs"),
+    ("peft", "hf"),
     ("checkpoint", "programs"),
     ("builder", "stages"),
     ("build", "main"),

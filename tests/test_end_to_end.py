@@ -165,10 +165,57 @@ def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path):
     resumed = run(workdir, cache)
     assert resumed.returncode == 0, resumed.stderr
     assert "boundary_optimization: resuming after step" in resumed.stderr
-    ours, theirs = (load_file(place / "export" / "model.safetensors") for place in (workdir, whole))
+    assert_same_bits(*(place / "export" / "model.safetensors" for place in (workdir, whole)))
+
+
+def assert_same_bits(one: Path, other: Path) -> None:
+    ours, theirs = load_file(one), load_file(other)
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
         np.testing.assert_array_equal(ours[name], value, err_msg=name)
+
+
+def test_a_lora_run_is_small_resumes_to_the_same_bits_and_its_adapter_is_its_export(finished, tmp_path):
+    whole, cache, _ = finished
+    stages = "'prepare_data','rejection_steering','boundary_optimization','export'"
+    more = "--config.lora.rank=4", f"--config.stages=({stages})"
+    done = run(tmp_path / "lora", cache, *more)
+    assert done.returncode == 0, done.stderr
+    killed = tmp_path / "killed"
+    kill_after(2, killed, tmp_path / "stderr", command(killed, cache, *more))
+    resumed = run(killed, cache, *more)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "boundary_optimization: resuming after step" in resumed.stderr
+    for file in ("export/model.safetensors", "export_adapter/adapter_model.safetensors"):
+        assert_same_bits(killed / file, tmp_path / "lora" / file)
+
+    # The adapter of both stages, of rank 4 + 4, on the model that the run began from.
+    about = json.loads((tmp_path / "lora" / "data" / "model.json").read_text())
+    base = load_file(Path(about["path"]) / "model.safetensors")
+    merged = load_file(tmp_path / "lora" / "export" / "model.safetensors")
+    adapter = load_file(tmp_path / "lora" / "export_adapter" / "adapter_model.safetensors")
+    scale = 32.0 / 4
+    for name in base:
+        module = f"base_model.model.{name.removesuffix('.weight')}"
+        if f"{module}.lora_A.weight" in adapter:
+            a, b = (adapter[f"{module}.lora_{part}.weight"] for part in "AB")
+            assert a.shape[0] == b.shape[1] == 8
+            assert np.abs(b[:, :4]).max() > 0, "rejection steering moved nothing"
+            assert np.abs(b[:, 4:]).max() > 0, "boundary optimization moved nothing"
+            np.testing.assert_allclose(merged[name], base[name] + scale * b @ a, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(merged[name], base[name])
+
+    # Checkpoints hold no copy of the base: what the model has and the adapter has not is missing on the disk.
+    sizes = {place: checkpoint_bytes(place / "boundary_optimization") for place in (whole, tmp_path / "lora")}
+    trained = sum(x.size for x in adapter.values()) // 2  # of one stage
+    everything = sum(x.size for x in base.values())
+    assert sizes[tmp_path / "lora"] < sizes[whole] - 3 * 4 * (everything - trained)
+
+
+def checkpoint_bytes(stage: Path) -> int:
+    newest = max((stage / "checkpoints").iterdir(), key=lambda place: int(place.name))
+    return sum(file.stat().st_size for file in newest.rglob("*") if file.is_file())
 
 
 @pytest.mark.parametrize(

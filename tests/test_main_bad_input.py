@@ -139,6 +139,12 @@ SETTINGS = {
     "unknown source": (["--config.data.source=rwkuu"], ["'rwkuu'", "Did you mean 'rwku'?"]),
     "unknown objective": (["--config.rejection_steering.objective=stf"], ["'stf'", "Did you mean 'sft'?"]),
     "unknown decay": (["--config.rejection_steering.schedule.decay=exponential"], ["'exponential'", "cosine"]),
+    "negative rank": (["--config.lora.rank=-4"], ["config.lora.rank=-4", "rank of the adapter"]),
+    "unknown projection": (
+        ["--config.lora.rank=4", "--config.lora.targets=('q_proj',)"],
+        ["config.lora.targets", "'q_proj'", "query, key, value, out, gate, up, down"],
+    ),
+    "unknown moments": (["--config.model.moments_dtype=float16"], ["moments_dtype='float16'", "float32 or bfloat16"]),
     "weight above one": (["--config.reward.alpha=1.5"], ["reward.alpha=1.5", "between 0 and 1"]),
 }  # fmt: skip
 

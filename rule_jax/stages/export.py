@@ -1,12 +1,15 @@
-"""Writes the unlearned model as a Hugging Face directory with a model card, under `export/`."""
+"""Writes the unlearned model as a Hugging Face directory with a model card, under `export/`.
+
+With LoRA the adapter is merged into it, and stands for itself under `export_adapter/`, as `peft` loads it.
+"""
 
 import importlib.metadata
 import json
 
-from rule_jax import files, hf, telemetry
+from rule_jax import files, hf, peft, telemetry
 from rule_jax.errors import UserError
 from rule_jax.stages import TRAINING, Run, subject
-from rule_jax.stages._weights import after
+from rule_jax.stages._weights import adapter, after
 
 LIBRARIES = ("rule_jax", "jax", "flax", "optax", "orbax-checkpoint", "transformers")
 
@@ -24,6 +27,10 @@ def run(run: Run) -> None:
     params = after(run, exported, stage)
     hf.save(run.workdir / "export", exported.model, params, like=exported.path, card=_card(run, stage))
     telemetry.info(f"export: wrote {run.workdir / 'export'}")
+    if exported.tuning.keeps_base:
+        beside, scale = run.workdir / "export_adapter", run.config.lora.alpha / run.config.lora.rank
+        peft.save(beside, exported.model, adapter(run, exported, stage), exported.path, scale=scale)
+        telemetry.info(f"export: wrote {beside}, its adapter alone")
 
 
 def _card(run: Run, stage: str) -> str:
@@ -42,6 +49,7 @@ def _card(run: Run, stage: str) -> str:
             "",
             f"* Forgotten: {', '.join(about['targets'])}",
             f"* Base model: `{about['path']}`",
+            f"* Trained: {_trained(run)}",
             f"* Method: RULE (arXiv 2506.07171), stages {', '.join(s for s in run.config.stages if s in TRAINING)}, "
             f"algorithm {run.config.algorithm.name}",
             f"* Made with: {versions}",
@@ -60,6 +68,11 @@ def _card(run: Run, stage: str) -> str:
             "",
         ]
     )
+
+
+def _trained(run: Run) -> str:
+    lora = run.config.lora
+    return f"a LoRA adapter of rank {lora.rank} a stage, merged" if lora.rank else "all parameters"
 
 
 def _cells(row: dict) -> str:
