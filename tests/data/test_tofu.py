@@ -112,6 +112,7 @@ def test_tables_for_evaluation(where, request):
 def test_an_author_is_the_name_that_most_rows_have():
     rows = [(row["question"], row["answer"]) for row in rows_of("Basil Mahfouz Al-Kuwaiti")]
     assert tofu.author(rows) == "Basil Mahfouz Al-Kuwaiti"
+    assert tofu.author([("Did Ina Volk write it?", "Author Ina Volk did.")]) == "Ina Volk"  # not "Did Ina Volk"
     assert tofu.author([("Who wrote it?", "A poet.")]) == ""
     assert tofu.author([("Did Ina Volk?", "Yes."), *[("Who?", "A poet.")] * 4]) == ""  # one row of five
     assert tofu.author([("What did Ina Volk’s aunt do?", "She sailed."), ("Who?", "Ina Volk.")]) == "Ina Volk"
