@@ -105,7 +105,7 @@ def _diverged(stage: str, step: int, bad: Sequence[str], batch: Any, folder: Pat
 
 
 def _history(run: Run, stage: str, done: int) -> list[dict[str, Any]]:
-    """The stage's lines of logs/metrics.jsonl up to step `done`."""
-    if not done or not run.log_file.exists():
+    """The stage's lines of logs/metrics.jsonl up to step `done`, for the one process that speaks."""
+    if not done or not processes.first() or not run.log_file.exists():
         return []
     return [line for line in read_training(run.workdir) if line["stage"] == stage and line["step"] <= done]
