@@ -60,8 +60,9 @@ def environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
 
 
-def run(*args, **kw) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*args), cwd=ROOT, env=environment(), capture_output=True, text=True, **kw)
+def run(*args, recipe: str = "grpo", **kw) -> subprocess.CompletedProcess:
+    line = command(*args, recipe=recipe)
+    return subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, **kw)
 
 
 @pytest.fixture(scope="module")
