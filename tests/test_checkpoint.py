@@ -141,7 +141,7 @@ def test_the_best_is_kept_beside_the_newest_and_is_what_another_stage_reads(tmp_
         with Checkpoints(tmp_path, keep=2) as checkpoints:
             for step in part:
                 moved = jax.tree.map(lambda x, step=step: x + step, params)
-                checkpoints.save(step, state_at(model, moved, one_device, step), scores[step])
+                checkpoints.save(step, state_at(model, moved, one_device, step), score=scores[step])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["3", "6", "7"]
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         assert checkpoints.best() == (3, 0.75)
