@@ -143,7 +143,5 @@ def test_configs_of_transformers_4_mean_the_same(pair, tmp_path):
     if config["rope_scaling"]["type"] == "default":
         config["rope_scaling"] = None
     config["torch_dtype"] = config.pop("dtype")
-    (tmp_path / "config.json").write_text(
-        json.dumps({k: v for k, v in config.items() if v is not None or k == "sliding_window"})
-    )
+    (tmp_path / "config.json").write_text(json.dumps(config))
     assert hf.load_model(tmp_path).config == model.config
