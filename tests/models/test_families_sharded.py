@@ -81,13 +81,13 @@ def pairs(own):
                 yield pytest.param(family, sizes, id=f"{family}-fsdp={sizes[1]},tensor={sizes[2]}")
 
 
-@pytest.mark.parametrize(("family", "sizes"), pairs(own=True))
+@pytest.mark.parametrize(("family", "sizes"), list(pairs(own=True)))
 def test_logits_and_gradients_are_those_of_one_device(family, sizes):
     compare(family, sizes)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "sizes"), pairs(own=False))
+@pytest.mark.parametrize(("family", "sizes"), list(pairs(own=False)))
 def test_logits_and_gradients_are_those_of_one_device_on_every_mesh(family, sizes):
     compare(family, sizes)
 
