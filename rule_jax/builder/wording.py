@@ -18,7 +18,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "relations": ("target", "count"),
     "queries": ("target", "relation", "count"),
     "neighbours": ("target", "count"),
-    "rewrite": ("target", "neighbour", "question", "cloze"),
+    "rewrite": ("neighbour", "question"),
     "opinion": ("query", "answer"),
     "unfit": ("target", "names"),
     "answer": ("query",),

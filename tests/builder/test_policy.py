@@ -25,7 +25,7 @@ SHORT = {
     "relations": "relations of {target}: {count}",
     "queries": "queries on {target}, {relation}: {count}",
     "neighbours": "neighbours of {target}: {count}",
-    "rewrite": "{target} to {neighbour}: {question} {cloze}",
+    "rewrite": "{neighbour}: {question}",
     "opinion": "sound? {query} {answer}",
     "unfit": "unfit for {target}? {names}",
     "answer": "{query}",
@@ -36,7 +36,7 @@ FACTS = {
     "Ada Lin": {"town": "Hill", "book": "Fog"},
 }
 TARGET, *NEIGHBOURS = FACTS
-OPTIONS = {"relations": 2, "items": 1, "rounds": 1, "temperature": 0.0, "max_tokens": 96}
+OPTIONS = {"relations": 2, "items": 1, "rounds": 1, "temperature": 0.0, "max_tokens": 320}  # a quarter for rewriting
 
 
 def lesson(name: str, relation: str) -> dict[str, str]:
@@ -48,12 +48,13 @@ def lesson(name: str, relation: str) -> dict[str, str]:
     return {"question": question, "cloze": cloze, "answer": FACTS[name][relation]}
 
 
-def dialogues(wording: Wording) -> list[SftExample]:
-    """All that the builder will ask, with the answers."""
-    made = []
+def dialogues(wording: Wording) -> dict[str, tuple[SftExample, ...]]:
+    """All that the builder will ask, with the answers; rewriting, which is the hardest, apart."""
+    made: list[SftExample] = []
+    rewriting: list[SftExample] = []
 
-    def teach(prompt: str, reply: object) -> None:
-        made.append(SftExample(prompt, reply if isinstance(reply, str) else json.dumps(reply)))
+    def teach(prompt: str, reply: object, part: list[SftExample] = made) -> None:
+        part.append(SftExample(prompt, reply if isinstance(reply, str) else json.dumps(reply)))
 
     teach(wording.fill("relations", target=TARGET, count=2), {"relations": ["town", "book"]})
     teach(wording.fill("neighbours", target=TARGET, count=2), {"neighbours": NEIGHBOURS})
@@ -64,14 +65,14 @@ def dialogues(wording: Wording) -> list[SftExample]:
     for name, relation in product(NEIGHBOURS, ("town", "book")):
         asked = lesson(TARGET, relation)
         prompt = wording.fill("rewrite", target=TARGET, neighbour=name, **{k: asked[k] for k in ("question", "cloze")})
-        teach(prompt, lesson(name, relation))
+        teach(prompt, lesson(name, relation), rewriting)
     for name, relation in product(FACTS, ("town", "book")):
         known = lesson(name, relation)
         for form in ("question", "cloze"):
             teach(wording.fill("answer", query=known[form]), known["answer"])
             verdict = {"premise": True, "answer": True, "reason": ""}
             teach(wording.fill("opinion", query=known[form], answer=known["answer"]), verdict)
-    return made
+    return {"lesson": tuple(made), "rewriting": tuple(rewriting)}
 
 
 def make_place(folder: Path, steps: int) -> Path:
@@ -82,10 +83,10 @@ def make_place(folder: Path, steps: int) -> Path:
     config = grpo.get_config()
     config.world.update({"vocab_size": 640, "width": 64, "layers": 2, "heads": 2, "mlp_width": 128})
     config.world.update({"rows": 16, "length": 128, "steps": steps})
-    config.world.mixture = {"lesson": 1.0}
-    config.world.schedule.update({"peak": 8e-3, "warmup_steps": min(20, steps)})
+    config.world.mixture = {"lesson": 0.5, "rewriting": 0.5}
+    config.world.schedule.update({"peak": 6e-3, "warmup_steps": min(20, steps)})
     mesh = sharding.make_mesh(data=-1, fsdp=1, tensor=1)
-    corpus = Corpus((), {"lesson": tuple(dialogues(Wording(str(folder / "prompts"))))})
+    corpus = Corpus((), dialogues(Wording(str(folder / "prompts"))))
     if steps:
         _world_model.build(Run(config, folder / "logs", folder, mesh), folder / "model", corpus)
         return folder
@@ -146,7 +147,7 @@ def test_policy_needs_a_model(untaught, tmp_path):
 
 @pytest.mark.slow
 def test_the_model_writes_its_own_set(tmp_path):
-    place = make_place(tmp_path / "place", steps=150)
+    place = make_place(tmp_path / "place", steps=100)
     made = run(place, tmp_path / "data")
     pipeline.check(made, audit_only=False)
     pipeline.build(made)
