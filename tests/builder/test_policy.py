@@ -147,7 +147,7 @@ def test_policy_needs_a_model(untaught, tmp_path):
 
 @pytest.mark.slow
 def test_the_model_writes_its_own_set(tmp_path):
-    place = make_place(tmp_path / "place", steps=100)
+    place = make_place(tmp_path / "place", steps=200)
     made = run(place, tmp_path / "data")
     pipeline.check(made, audit_only=False)
     pipeline.build(made)
