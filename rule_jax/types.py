@@ -180,11 +180,13 @@ class Task:
 
     name: unique within a benchmark, e.g. "forget", "neighbor", "forget_raw". Tasks named "parent/child" are also
         counted together as "parent", record by record.
-    judge(record, text) -> {metric name: value in [0, 1]}; a metric's figure is the mean over records and samples.
+    judge(record, text) -> {metric name: value}; a metric's figure is the mean over records and samples. Shares are in
+        [0, 1]; "accuracy" and what ends in "_rate" is one.
     render: "chat" puts the prompt through the model's chat template; "raw" feeds it as plain text to be continued.
     prefill: text with which the assistant's turn is begun ("Answer:"); "" for none.
     temperature, samples: 0 and 1 decode greedily; otherwise that many independent samples per query.
     max_new_tokens: the longest answer. stop: the answer is cut before this text; "" for none.
+    cut_references: reference answers are cut after max_new_tokens tokens, as the model's own is.
     """
 
     name: str
@@ -196,6 +198,7 @@ class Task:
     samples: int = 1
     max_new_tokens: int = 24
     stop: str = ""
+    cut_references: bool = False
 
 
 class TokenScores(NamedTuple):
@@ -230,7 +233,8 @@ class ScoringTask:
 
     name: unique within a benchmark, scoring tasks and tasks together.
     judge(query, scores of its texts) -> {metric name: value}; NaN for what cannot be computed. A metric's figure is the
-        mean over the queries, or null with a reason when one of them is NaN.
+        mean over the queries, or null with a reason when one of them is NaN. A name that begins with "_" is no figure,
+        but read by the benchmark's summary.
     render: "chat" puts the texts into the assistant's turn, begun with `prefill`; "raw" continues plain text, and with
         an empty prompt the text is scored from its second token on, or from the first where the tokenizer writes a BOS.
     ended: the end of the turn is scored as a last token.
@@ -242,3 +246,9 @@ class ScoringTask:
     render: Literal["chat", "raw"] = "raw"
     prefill: str = ""
     ended: bool = False
+
+
+Judged = Mapping[str, Sequence[Mapping[str, float]]]  # by task, what its judge said of each answer or query
+
+# What a benchmark makes of several tasks together: {row: {figure: value, or the reason why there is none; "n": count}}.
+Summary = Callable[[Judged], Mapping[str, Mapping[str, float | str]]]

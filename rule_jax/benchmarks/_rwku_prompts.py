@@ -4,8 +4,7 @@ A prompt is the user's turn; the begun assistant's turn that belongs to it is th
 starts with a blank loses it where the chat template ends in white space (`chat.encode_chat`), as in the released code.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from rule_jax.types import MultipleChoice
 
 CLOZE = "Please complete the blank in the following question.\nQuestion: {}\n"
 QUESTION = "Please briefly answer the following question.\nQuestion: {}\n"
@@ -13,9 +12,9 @@ IN_CONTEXT = "Please briefly answer the following question.\n{}\n"
 AFFIRMATIVE = "Please briefly answer the following question.\nQuestion: {}"
 ANSWER = "Answer:"
 ANSWER_TOKENS = 30
+LONG_TOKENS = 256  # of reasoning, and of what fluency is measured on
 
 FLUENCY = "Instruction: {}\n"
-FLUENCY_TOKENS = 256
 
 TRIVIAQA = """
 Q: When did men's figure skating become a summer Olympic sport?
@@ -57,7 +56,6 @@ TRUTHFULQA_ANSWER = " A:"
 
 BBH = "{}\n\nFollowing previous examples, answer the following questions and end with 'so the answer is'\nQ: {}"
 BBH_ANSWER = " A:"
-BBH_TOKENS = 256
 
 LETTERS = ("A", "B", "C", "D")
 _MMLU = (
@@ -66,13 +64,10 @@ _MMLU = (
 )
 
 
-def mmlu(task: str, question: str, choices: Sequence[str], examples: Sequence[Mapping[str, Any]]) -> str:
-    """A question of MMLU after its worked examples, {"question", "choices", "answer": the right one's number}."""
-    shown = "".join(
-        f"{_listed(example['question'], example['choices'])}\nAnswer: {LETTERS[example['answer']]}\n\n"
-        for example in examples
-    )
-    return _MMLU.format(task.replace("_", " "), shown, _listed(question, choices))
+def mmlu(asked: MultipleChoice) -> str:
+    """A question of MMLU after its worked examples."""
+    shown = "".join(f"{_listed(shot)}\nAnswer: {LETTERS[shot.correct[0]]}\n\n" for shot in asked.shots)
+    return _MMLU.format(asked.group.replace("_", " "), shown, _listed(asked))
 
 
 def bbh(question: str, cot: str) -> str:
@@ -80,5 +75,6 @@ def bbh(question: str, cot: str) -> str:
     return BBH.format(cot.strip(), question)
 
 
-def _listed(question: str, choices: Sequence[str]) -> str:
-    return "".join([f"Question: {question}", *(f"\n{letter}. {text}" for letter, text in zip(LETTERS, choices))])
+def _listed(asked: MultipleChoice) -> str:
+    lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, asked.choices)]
+    return "\n".join([f"Question: {asked.question}", *lines])
