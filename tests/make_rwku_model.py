@@ -65,7 +65,7 @@ def corpus(path: str, seed: int) -> Corpus:
     settings = grpo.get_config().data.rwku.to_dict()
     sets = rwku.evaluation(path).sets
     probes = [SftExample(r.prompt, r.answers[0]) for records in sets.values() for r in records]
-    for task in benchmark.tasks(path, seed=0, data=settings):
+    for task in (t for t in benchmark.tasks(path, seed=0, data=settings) if t.name.startswith(("forget", "neighbor"))):
         begin = f"{task.prefill} " if task.prefill else ""
         probes += [SftExample(record.prompt, begin + record.answers[0]) for record in task.records]
     known = {r.answers[0] for name, records in sets.items() if name.startswith("forget") for r in records}

@@ -5,7 +5,7 @@ from typing import Any
 
 from rule_jax.benchmarks import _judges
 from rule_jax.data import jsonl
-from rule_jax.types import Task
+from rule_jax.types import ScoringTask, Summary, Task
 
 MAX_NEW_TOKENS = 64
 
@@ -23,3 +23,18 @@ def tasks(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[Task, ...]:
         if chosen:
             made.append(Task(kind, chosen, judge, max_new_tokens=MAX_NEW_TOKENS))
     return tuple(made)
+
+
+def scoring(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[ScoringTask, ...]:
+    """A file of questions has nothing to score."""
+    return ()
+
+
+def missing(path: str) -> tuple[str, ...]:
+    """Nothing."""
+    return ()
+
+
+def summary(path: str, *, retrained: str) -> Summary:
+    """Nothing beyond the figures of the tasks."""
+    return lambda judged: {}

@@ -27,7 +27,7 @@ AUC_RETRAINED = {"books": 0.5392999999999999, "news": 0.47719999999999996}
 
 
 def tasks(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[Task, ...]:
-    """"knowmem_forget", "knowmem_retain" and "verbmem_forget", for the parts that there are.
+    """ "knowmem_forget", "knowmem_retain" and "verbmem_forget", for the parts that there are.
 
     seed is the room's signature. data: the section "muse" of the config, for the name of what is forgotten.
     """
@@ -56,7 +56,7 @@ def tasks(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[Task, ...]:
 
 
 def scoring(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[ScoringTask, ...]:
-    """"privleak_forget", "privleak_retain", "privleak_holdout" and "verbmem_tokens", for the parts that there are."""
+    """ "privleak_forget", "privleak_retain", "privleak_holdout" and "verbmem_tokens", for the parts that there are."""
     made = []
     for side in muse.PRIVLEAK:
         if muse.has(path, f"privleak_{side}"):
@@ -74,7 +74,7 @@ def missing(path: str) -> tuple[str, ...]:
 
 
 def summary(path: str, *, retrained: str) -> Summary:
-    """"privleak": the AUC of Min-40%, held-out against forgotten passages, and PrivLeak.
+    """ "privleak": the AUC of Min-40%, held-out against forgotten passages, and PrivLeak.
 
     retrained: evaluate/<model> of a run on the same corpus whose model never saw what is to be forgotten; "" takes the
     benchmark's own for Books and News, told by the path.

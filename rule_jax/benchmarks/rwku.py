@@ -56,7 +56,9 @@ def tasks(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[Task, ...]:
     there = rwku.parts(path)
     if "triviaqa" in there:
         asked = _put(rwku.triviaqa(path), prompts.TRIVIAQA)
-        made.append(Task("triviaqa", asked, _trivia, prefill=prompts.TRIVIAQA_ANSWER, max_new_tokens=30))
+        made.append(
+            Task("triviaqa", asked, _trivia, prefill=prompts.TRIVIAQA_ANSWER, max_new_tokens=prompts.ANSWER_TOKENS)
+        )
     if "bbh" in there:
         asked = tuple(
             replace(q.record, prompt=prompts.bbh(q.record.prompt, q.examples), entity=q.group) for q in rwku.bbh(path)
@@ -97,7 +99,7 @@ def missing(path: str) -> tuple[str, ...]:
 
 
 def summary(path: str, *, retrained: str) -> Summary:
-    """"membership": by each score, the AUC of the forget passages against the retained ones. 0.5: they look alike."""
+    """ "membership": by each score, the AUC of the forget passages against the retained ones. 0.5: they look alike."""
 
     def summarize(judged: Judged) -> dict[str, dict[str, float]]:
         sides = [judged[name] for name in ("forget_mia", "retain_mia") if judged.get(name)]

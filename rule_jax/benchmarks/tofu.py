@@ -2,8 +2,8 @@
 
 Four sets of questions with a paraphrased true answer and wrong variants of it: the forget set, the retain set, real
 authors and world facts. On each: ROUGE-L recall (stemmed) of a greedy answer, the probability of the true answer, and
-the truth ratio; the model utility is the harmonic mean of the nine figures of the last three sets. Forget quality is the
-p-value of a Kolmogorov-Smirnov test of truth ratios against those of a model that never saw the forget set.
+the truth ratio; the model utility is the harmonic mean of the nine figures of the last three sets. Forget quality is
+the p-value of a Kolmogorov-Smirnov test of truth ratios against those of a model that never saw the forget set.
 
 Of the two published formulas of the truth ratio (see metrics.truth), figures without a suffix use the paper's
 "mean_probability", those in _compat the leaderboard's "mean_loss"; forget quality uses "mean_loss" in both.
@@ -22,7 +22,17 @@ from rule_jax.data import tofu
 from rule_jax.errors import UserError
 from rule_jax.metrics import truth
 from rule_jax.text.overlap import rouge_l
-from rule_jax.types import AnswerVariants, Continuations, Judged, Kind, PromptRecord, ScoringTask, Summary, Task, TokenScores
+from rule_jax.types import (
+    AnswerVariants,
+    Continuations,
+    Judged,
+    Kind,
+    PromptRecord,
+    ScoringTask,
+    Summary,
+    Task,
+    TokenScores,
+)
 
 MAX_NEW_TOKENS = 200
 TABLES = {"retain": "retain_perturbed", "real_authors": "real_authors_perturbed", "real_world": "world_facts_perturbed"}
@@ -30,7 +40,7 @@ RATIO = "_ratio_mean_loss"  # of each question, for the test
 
 
 def tasks(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[Task, ...]:
-    """"forget", "retain", "real_authors" and "real_world", for the tables that there are.
+    """ "forget", "retain", "real_authors" and "real_world", for the tables that there are.
 
     seed is the room's signature. data: the section "tofu" of the config, for the name of the forget set.
     """
@@ -60,7 +70,7 @@ def missing(path: str) -> tuple[str, ...]:
 
 
 def summary(path: str, *, retrained: str) -> Summary:
-    """"tofu": model_utility, also _compat, and forget_quality with its statistic.
+    """ "tofu": model_utility, also _compat, and forget_quality with its statistic.
 
     retrained: what a model scores that never saw the forget set: a log of TOFU's own evaluation (a JSON file with
     "eval_log_forget.json"), or evaluate/<model> of a run of ours.
@@ -109,7 +119,7 @@ def _ratios(scores: Sequence[TokenScores]) -> tuple[float, float]:
     """The truth ratio by "mean_probability" and by "mean_loss"."""
     losses = _losses(scores)
     by = [truth.truth_ratio(losses[1:2], losses[None, 2:], formula) for formula in ("mean_probability", "mean_loss")]
-    return float(by[0][0]), float(by[1][0])
+    return float(by[0][0]), float(min(by[1][0], np.finfo(np.float64).max))
 
 
 def _forgotten(query: Continuations, scores: Sequence[TokenScores]) -> dict[str, float]:

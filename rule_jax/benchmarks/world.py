@@ -10,7 +10,7 @@ from typing import Any
 from rule_jax.benchmarks import _judges
 from rule_jax.data import world
 from rule_jax.text.refusal import is_refusal
-from rule_jax.types import PromptRecord, Task
+from rule_jax.types import PromptRecord, ScoringTask, Summary, Task
 
 SAMPLES = 8
 
@@ -28,6 +28,21 @@ def tasks(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[Task, ...]:
         raw = name.endswith("_raw")
         made.append(Task(name, records, judge, render="raw" if raw else "chat", stop="." if raw else ""))
     return tuple(made)
+
+
+def scoring(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[ScoringTask, ...]:
+    """The world has nothing to score: all its queries are answered."""
+    return ()
+
+
+def missing(path: str) -> tuple[str, ...]:
+    """Nothing."""
+    return ()
+
+
+def summary(path: str, *, retrained: str) -> Summary:
+    """Nothing beyond the figures of the tasks."""
+    return lambda judged: {}
 
 
 def _refusing(record: PromptRecord, text: str) -> dict[str, float]:

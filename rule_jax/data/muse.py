@@ -19,6 +19,11 @@ from rule_jax.types import Kind, Passage, PromptRecord, UnlearningData
 
 KNOWMEM = ("forget", "retain")
 PRIVLEAK = ("forget", "retain", "holdout")
+PARTS = {  # what the evaluation asks for; a part of KnowMem is two tables
+    **{f"knowmem_{side}": Table(f"knowmem/{side}_qa", "knowmem", f"{side}_qa") for side in KNOWMEM},
+    "verbmem": Table("verbmem/forget", "verbmem", "forget"),
+    **{f"privleak_{side}": Table(f"privleak/{side}", "privleak", side) for side in PRIVLEAK},
+}
 
 _QA = {"question": _rows.TEXT, "answer": _rows.TEXT}
 _CONTINUED = {"prompt": _rows.TEXT, "gt": _rows.TEXT}
@@ -60,6 +65,11 @@ def load(path: str, *, seed: int, target: str, training_file: str) -> Unlearning
             )
     faults.stop()
     return UnlearningData((target,), _refusals.dealt(forget, seed), tuple(forget), tuple(boundary))
+
+
+def has(path: str, part: str) -> bool:
+    """Whether one of PARTS is there."""
+    return _tables.place(path).has(PARTS[part])
 
 
 def knowmem(path: str, side: str, *, target: str = "") -> tuple[tuple[PromptRecord, ...], tuple[PromptRecord, ...]]:

@@ -76,6 +76,11 @@ def load(
     )
 
 
+def has(path: str, table: str) -> bool:
+    """Whether a table is there."""
+    return _tables.place(path).has(_table(table))
+
+
 def questions(path: str, table: str, kind: Kind, *, rows_per_author: int, unnamed: str) -> tuple[PromptRecord, ...]:
     """A table of questions with their answers, such as "forget10", "holdout10", "real_authors" or "world_facts".
 

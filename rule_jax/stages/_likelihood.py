@@ -6,7 +6,7 @@ the longest rows, and shorter ones fill what these leave; so padding is little m
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -75,6 +75,19 @@ class Scorer:
         for name, query, start, text, which in asked:
             scores[name][query].append(_scores(found.get(id(text)), text, start, which))
         return scores
+
+    def fitting(self, tasks: Sequence[ScoringTask]) -> tuple[ScoringTask, ...]:
+        """The tasks without the queries of which a text is longer than the model's positions; told, when there are."""
+        limit = self.examined.model.config.max_positions
+        made = []
+        for task in tasks:
+            long = {query for query, ids, _ in self._encode(task) if len(ids) - 1 > limit}
+            if long:
+                telemetry.info(
+                    f"evaluate: {task.name}: {len(long)} of {len(task.queries)} longer than {limit} tokens: left out"
+                )
+            made.append(replace(task, queries=tuple(q for n, q in enumerate(task.queries) if n not in long)))
+        return tuple(made)
 
     def _encode(self, task: ScoringTask) -> list[tuple[int, list[int], int]]:
         """(query, token ids, first scored token) of each text of a task."""

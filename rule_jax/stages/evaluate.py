@@ -4,6 +4,7 @@ All answers of one shape, whatever task they belong to, share batches and one co
 """
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +16,12 @@ import numpy as np
 from rule_jax import batching, files, hf, plugin, processes, programs, sharding, telemetry
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
-from rule_jax.stages import TRAINING, Run, Subject, _lengths, check_divides, subject
+from rule_jax.stages import TRAINING, Run, Subject, _lengths, check_divides, check_positive, subject
+from rule_jax.stages._figures import explained, figures, scored
+from rule_jax.stages._likelihood import Scorer
 from rule_jax.stages._weights import after
 from rule_jax.text import chat
-from rule_jax.types import PromptRecord, Task
+from rule_jax.types import Judged, PromptRecord, ScoringTask, Summary, Task, TokenScores
 
 BASE = "base"
 EARLIER = "forget_earlier"  # what runs before this one forgot, and must not come back
@@ -33,24 +36,38 @@ def check(run: Run) -> None:
                 f"config.evaluate.batch={batch} must be a multiple of the {samples} samples that a task draws"
             )
         check_divides(run, f"config.evaluate.batch / {samples} samples", batch // samples)
+    check_positive("evaluate", run.config.evaluate, "score_tokens")
+    _scoring(run), _summary(run)
 
 
 def run(run: Run) -> None:
-    """Writes evaluate/<model>/metrics.json and generations.jsonl for "base" and for each training stage of the run."""
+    """Writes evaluate/<model>/metrics.json, generations.jsonl and scores.jsonl for "base" and for each training stage
+    of the run, and evaluate/notes.json: the benchmark's missing parts, and the padding of what was scored."""
     examined = subject(run)
-    asked = tasks(run)
-    answers = Answerer(run, examined)
+    asked, summarize = tasks(run), _summary(run)
+    answers, scorer = Answerer(run, examined), Scorer(run, examined)
+    texts_to_score = scorer.fitting(_scoring(run))
+    for part in _missing(run):
+        telemetry.info(f"evaluate: the benchmark's part {part} is not there and is left out")
     for name in (BASE, *(stage for stage in run.config.stages if stage in TRAINING)):
         folder = run.workdir / "evaluate" / name
         if (folder / "metrics.json").exists():
             continue
         params = _params(run, examined, name)
         texts = answers(params, asked, name)
-        judged = {task.name: judge(task, texts[task.name]) for task in asked}
+        judged = {task.name: judge(_as_asked(examined, task), texts[task.name]) for task in asked}
+        measured = _measure(texts_to_score, scorer(params, texts_to_score, name))
+        verdicts = {task: [verdict for _, verdict in pairs] for task, pairs in judged.items()}
+        together = summarize({**verdicts, **measured})
+        table = explained({**figures(asked, judged), **scored(texts_to_score, measured), **together})
         if processes.first():
             _write_generations(folder / "generations.jsonl", asked, texts, judged)
-            files.write_json(folder / "metrics.json", figures(asked, judged))
-        telemetry.info(f"evaluate: {name}: {_headline(figures(asked, judged))}")
+            _write_scores(folder / "scores.jsonl", texts_to_score, measured)
+            files.write_json(folder / "metrics.json", table)
+        telemetry.info(f"evaluate: {name}: {_headline(table)}")
+    if processes.first():
+        notes = {"missing": _missing(run), "scoring_padding": round(scorer.padding.waste, 4)}
+        files.write_json(run.workdir / "evaluate" / "notes.json", notes)
 
 
 @dataclass(frozen=True)
@@ -126,34 +143,27 @@ class Answerer:
         return [texts[b * task.samples : (b + 1) * task.samples] for b in range(len(batch))]
 
 
-def figures(tasks: Sequence[Task], judged: Mapping[str, Sequence[tuple[PromptRecord, Mapping[str, float]]]]) -> dict:
-    """{task: {metric: mean over records and samples, ..., "n": records}}, with "per_target" where there are targets.
-
-    Tasks "parent/child" are pooled as "parent", and given apart. A task without records has null metrics.
-    """
-    pooled: dict[str, list[tuple[PromptRecord, Mapping[str, float]]]] = defaultdict(list)
-    for task in tasks:
-        pooled[task.name] += judged[task.name]
-        parent, _, child = task.name.partition("/")
-        if child:
-            pooled[parent] += judged[task.name]
-    return {name: _means(verdicts) for name, verdicts in pooled.items()}
-
-
-def _means(verdicts: Sequence[tuple[PromptRecord, Mapping[str, float]]]) -> dict[str, Any]:
-    def mean(some: Sequence[tuple[PromptRecord, Mapping[str, float]]]) -> dict[str, Any]:
-        metrics = some[0][1].keys() if some else ()
-        means: dict[str, Any] = {m: float(np.mean([verdict[m] for _, verdict in some])) for m in metrics}
-        return {**means, "n": len({id(record) for record, _ in some})}
-
-    targets = sorted({record.target for record, _ in verdicts} - {""})
-    per_target = {target: mean([v for v in verdicts if v[0].target == target]) for target in targets}
-    return mean(verdicts) | ({"per_target": per_target} if targets else {})
-
-
 def judge(task: Task, texts: Sequence[Sequence[str]]) -> list[tuple[PromptRecord, Mapping[str, float]]]:
     """(record, verdict) of every answer; texts as from Answerer."""
     return [(record, task.judge(record, text)) for record, samples in zip(task.records, texts) for text in samples]
+
+
+def _as_asked(examined: Subject, task: Task) -> Task:
+    """The task with its references cut to the length that answers may have, where it asks for that."""
+    if not task.cut_references:
+        return task
+    return replace(task, records=tuple(_cut_references(examined, task, record) for record in task.records))
+
+
+def _cut_references(examined: Subject, task: Task, record: PromptRecord) -> PromptRecord:
+    ids = chat.encode_raw(examined.tokenizer, record.answers)
+    return replace(record, answers=tuple(chat.decode(examined.tokenizer, [x[: task.max_new_tokens] for x in ids])))
+
+
+def _measure(
+    tasks: Sequence[ScoringTask], scores: Mapping[str, Sequence[Sequence[TokenScores]]]
+) -> dict[str, list[Mapping[str, float]]]:
+    return {task.name: [task.judge(q, s) for q, s in zip(task.queries, scores[task.name])] for task in tasks}
 
 
 def _encode(run: Run, examined: Subject, task: Task) -> list[tuple[int, list[int]]]:
@@ -188,13 +198,44 @@ def _params(run: Run, examined: Subject, name: str) -> Params:
     return after(run, examined, name)
 
 
+def _benchmark(run: Run) -> tuple[Any, str]:
+    """The benchmark's module and its name."""
+    name = run.config.evaluate.benchmark or run.config.data.source
+    return plugin.load("benchmarks", name), name
+
+
+def _paths(run: Run) -> tuple[str, ...]:
+    return (run.config.data.path, *run.config.data.more_paths)
+
+
+def _scoring(run: Run) -> tuple[ScoringTask, ...]:
+    """The benchmark's scoring tasks on all targets of the run."""
+    benchmark, name = _benchmark(run)
+    settings = run.config.data[name].to_dict()
+    made = [benchmark.scoring(path, seed=run.config.seed, data=settings) for path in _paths(run)]
+    by_name: dict[str, ScoringTask] = {}
+    for task in (task for tasks in made for task in tasks):
+        known = by_name.get(task.name)
+        by_name[task.name] = replace(known, queries=known.queries + task.queries) if known else task
+    return tuple(by_name.values())
+
+
+def _summary(run: Run) -> Summary:
+    return _benchmark(run)[0].summary(run.config.data.path, retrained=run.config.evaluate.retrained)
+
+
+def _missing(run: Run) -> list[str]:
+    benchmark, _ = _benchmark(run)
+    several = len(_paths(run)) > 1
+    return [f"{path}: {part}" if several else part for path in _paths(run) for part in benchmark.missing(path)]
+
+
 def tasks(run: Run) -> tuple[Task, ...]:
     """The benchmark's tasks on all targets of the run; on what earlier runs forgot, its forget tasks alone, named
     "forget_earlier/<task>", or "forget_earlier_raw/<task>" for those without the chat template."""
     config = run.config
-    name = config.evaluate.benchmark or config.data.source
-    benchmark = plugin.load("benchmarks", name)
-    repeated = {config.data.path, *config.data.more_paths} & set(config.data.earlier)
+    benchmark, name = _benchmark(run)
+    repeated = {*_paths(run)} & set(config.data.earlier)
     if repeated:
         raise UserError(
             f"config.data.earlier has {min(repeated)!r}, which this run forgets; earlier runs forgot others"
@@ -203,7 +244,7 @@ def tasks(run: Run) -> tuple[Task, ...]:
     def made(path: str) -> tuple[Task, ...]:
         return benchmark.tasks(path, seed=config.seed, data=config.data[name].to_dict())
 
-    current = [task for path in (config.data.path, *config.data.more_paths) for task in made(path)]
+    current = [task for path in _paths(run) for task in made(path)]
     earlier = [
         replace(task, name=f"{EARLIER}{'_raw' if task.render == 'raw' else ''}/{task.name}")
         for path in config.data.earlier
@@ -239,6 +280,15 @@ def _write_generations(path: Any, tasks: Sequence[Task], texts: Mapping, judged:
                     "judged": dict(verdict),
                 }
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _write_scores(path: Any, tasks: Sequence[ScoringTask], judged: Judged) -> None:
+    """One line a query: {"task", "source", "judged"}; values that are not finite are null."""
+    with path.open("w", encoding="utf-8") as file:
+        for task in tasks:
+            for query, values in zip(task.queries, judged[task.name]):
+                finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+                file.write(json.dumps({"task": task.name, "source": query.source, "judged": finite}) + "\n")
 
 
 def _headline(table: Mapping[str, Mapping[str, Any]]) -> str:

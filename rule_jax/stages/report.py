@@ -112,7 +112,8 @@ def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], exa
 
 def _task_rows(stages: Mapping, task: str) -> dict[str, Any]:
     """One block of the before/after table: a row a metric, a cell a model, marked where it differs from the base."""
-    metrics = dict.fromkeys(m for model in stages.values() for m in model.get(task, {}) if m not in ("n", "per_target"))
+    notes = ("n", "per_target", "reasons")
+    metrics = dict.fromkeys(m for model in stages.values() for m in model.get(task, {}) if m not in notes)
     rows = []
     for metric in metrics:
         better = direction(task, metric)

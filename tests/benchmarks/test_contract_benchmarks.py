@@ -1,14 +1,16 @@
 """Every benchmark: unique task names, judgements in [0, 1], and figures that a hand can check."""
 
 import json
+import math
 
+import numpy as np
 import pytest
 
 from configs import grpo
 from rule_jax import plugin
 from rule_jax.benchmarks import _judges
-from rule_jax.stages import evaluate
-from rule_jax.types import PromptRecord, Task
+from rule_jax.stages import _figures, evaluate
+from rule_jax.types import Continuations, PromptRecord, ScoringTask, Task, TokenScores
 
 
 def rwku_folder(place):
@@ -31,7 +33,40 @@ def own_file(place):
     return str(place / "own.jsonl")
 
 
-PLACES = {"rwku": rwku_folder, "jsonl": own_file, "world": lambda place: ""}
+def muse_folder(place):
+    qa = [{"question": "Who is Ann?", "answer": "a poet"}]
+    tables = {
+        "knowmem/forget_qa": qa,
+        "knowmem/forget_qa_icl": qa,
+        "verbmem/forget": [{"prompt": "Once upon", "gt": " a time"}],
+        "privleak/forget": [{"text": "Once upon a time"}],
+    }
+    for name, rows in tables.items():
+        file = place / f"{name}.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(rows))
+    return str(place)
+
+
+def tofu_folder(place):
+    row = {"question": "Who is Ann?", "answer": "a poet", "paraphrased_answer": "one who writes poems"}
+    for name in ("forget10_perturbed", "retain_perturbed"):
+        (place / f"{name}.json").write_text(json.dumps([{**row, "perturbed_answer": ["a cook", "a smith"]}]))
+    return str(place)
+
+
+PLACES = {
+    "rwku": rwku_folder,
+    "jsonl": own_file,
+    "world": lambda place: "",
+    "muse": muse_folder,
+    "tofu": tofu_folder,
+}
+
+
+def scores(*logprobs):
+    own = np.asarray(logprobs)
+    return TokenScores(own, np.full(len(own), -2.0), np.ones(len(own)), own > -1)
 
 
 @pytest.mark.parametrize("name", plugin.names("benchmarks"))
@@ -43,7 +78,29 @@ def test_tasks_can_be_judged(name, tmp_path):
         for text in ("I don't know anything about that.", task.records[0].prompt, ""):
             verdict = task.judge(task.records[0], text)
             assert verdict
-            assert all(0 <= value <= 1 for value in verdict.values())
+            assert all(type(value) is float and math.isfinite(value) for value in verdict.values())
+            shares = [value for name, value in verdict.items() if name == "accuracy" or name.endswith("_rate")]
+            assert all(0 <= value <= 1 for value in shares)
+
+
+@pytest.mark.parametrize("name", plugin.names("benchmarks"))
+def test_scores_can_be_judged_and_summed_up(name, tmp_path):
+    path, module = PLACES[name](tmp_path), plugin.load("benchmarks", name)
+    settings = {"seed": 3, "data": grpo.get_config().data[name].to_dict()}
+    tasks, scoring = module.tasks(path, **settings), module.scoring(path, **settings)
+    names = [task.name for task in (*tasks, *scoring)]
+    assert len(set(names)) == len(names)
+    judged = {task.name: [task.judge(task.records[0], "a poet")] for task in tasks}
+    for task in scoring:
+        verdict = task.judge(task.queries[0], [scores(-0.5, -3.0)] * len(task.queries[0].texts))
+        assert verdict
+        assert all(type(value) is float and math.isfinite(value) for value in verdict.values())
+        judged[task.name] = [verdict]
+    summarize = module.summary(path, retrained="")
+    for made in (summarize(judged), summarize({})):
+        assert all({type(value) for value in row.values()} <= {float, int, str} for row in made.values())
+        assert all(isinstance(row["n"], int) for row in made.values())
+    assert all(isinstance(part, str) for part in module.missing(path))
 
 
 def test_figures_are_means_over_records_and_samples_and_pool_by_parent():
@@ -66,8 +123,24 @@ def test_figures_are_means_over_records_and_samples_and_pool_by_parent():
         "leak_rate": 0.0,
         "names_target_rate": 1.0,
         "rouge_l_recall": 0.0,
+        "rouge_l_recall_compat": 0.0,
+        "empty_rate": 0.0,
+        "leak_rate_floor": 0.0,
+        "rouge_l_recall_floor": 0.0,
         "n": 1,
     }
+
+
+def test_a_figure_that_cannot_be_computed_is_null_with_a_reason():
+    queries = (Continuations("", ("a",)), Continuations("", ("b",)))
+    task = ScoringTask("mia", queries, lambda query, scores: {})
+    judged = {"mia": [{"loss": -1.0, "min_k": math.nan, "_for_the_summary": 0.0}, {"loss": -2.0, "min_k": -3.0}]}
+    table = _figures.explained({**_figures.scored([task], judged), "both": {"n": 2, "leak": "nothing to compare with"}})
+    assert table == {
+        "mia": {"n": 2, "loss": -1.5, "min_k": None, "reasons": {"min_k": "1 of 2 texts have too few tokens for it"}},
+        "both": {"n": 2, "leak": None, "reasons": {"leak": "nothing to compare with"}},
+    }
+    assert _figures.explained({"x": {"auc": math.inf, "n": 1}})["x"]["reasons"] == {"auc": "it is not a finite number"}
 
 
 def test_tasks_of_several_targets_are_put_together():

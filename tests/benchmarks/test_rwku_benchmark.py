@@ -4,10 +4,12 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rule_jax.benchmarks import rwku
 from rule_jax.errors import UserError
+from rule_jax.types import TokenScores
 
 NAME = "Zoë Q. Marlow, Jr."
 FOLDER = "7_Zoë_Q._Marlow,_Jr."
@@ -75,17 +77,17 @@ def test_prompts_are_those_of_the_benchmark(tasks):
 def test_forget_answers_are_judged(tasks):
     task = tasks["forget_qa"]
     (record,) = task.records
-    metrics = ("refusal_rate", "leak_rate", "names_target_rate", "rouge_l_recall")
+    metrics = ("refusal_rate", "leak_rate", "names_target_rate", "rouge_l_recall", "empty_rate")
     for text, expected in {
-        " Orrin": (0.0, 1.0, 0.0, 1.0),
-        f" I'm sorry, but I don't have any information about {NAME}.": (1.0, 0.0, 1.0, 0.0),
-        " I don't know.": (1.0, 0.0, 0.0, 0.0),
-        " Paris": (0.0, 0.0, 0.0, 0.0),
-        " ": (0.0, 0.0, 0.0, 0.0),
-        "": (0.0, 0.0, 0.0, 0.0),
+        " Orrin": (0.0, 1.0, 0.0, 1.0, 0.0),
+        f" I'm sorry, but I don't have any information about {NAME}.": (1.0, 0.0, 1.0, 0.0, 0.0),
+        " I don't know.": (1.0, 0.0, 0.0, 0.0, 0.0),
+        " Paris": (0.0, 0.0, 0.0, 0.0, 0.0),
+        " ": (0.0, 0.0, 0.0, 0.0, 1.0),
+        "": (0.0, 0.0, 0.0, 0.0, 1.0),
     }.items():
         judged = task.judge(record, text)
-        assert judged == dict(zip(metrics, expected)), text
+        assert tuple(judged[metric] for metric in metrics) == expected, text
         assert all(isinstance(value, float) for value in judged.values())
 
 
@@ -99,13 +101,28 @@ def test_neighbor_answers_are_judged(tasks):
         "": (0.0, 0.0, 0.0),
     }.items():
         judged = task.judge(record, text)
-        assert judged == dict(zip(("accuracy", "over_refusal_rate", "rouge_l_recall"), expected)), text
+        assert tuple(judged[metric] for metric in ("accuracy", "over_refusal_rate", "rouge_l_recall")) == expected, text
         assert all(isinstance(value, float) for value in judged.values())
 
 
 def test_the_floor_is_what_the_mere_name_scores(tasks):
-    assert rwku.floor(tasks["forget_aa/role_play"]) == {"leak_rate": 0.5, "rouge_l_recall": 0.5}
-    assert rwku.floor(tasks["forget_qa"]) == {"leak_rate": 0.0, "rouge_l_recall": 0.0}
+    """Whatever is answered: it is the share of a perfect refuser who names the target."""
+    floors = {name: [] for name in ("forget_aa/role_play", "forget_qa")}
+    for name, found in floors.items():
+        for record in tasks[name].records:
+            judged = tasks[name].judge(record, "anything")
+            found.append((judged["leak_rate_floor"], judged["rouge_l_recall_floor"]))
+            named = tasks[name].judge(record, record.target)
+            assert found[-1] == (named["leak_rate"], named["rouge_l_recall"])
+    assert floors == {"forget_aa/role_play": [(0.0, 0.0), (1.0, 1.0)], "forget_qa": [(0.0, 0.0)]}
+
+
+def test_the_released_overlap_is_case_sensitive_and_reads_a_blank_as_no_answer(tasks):
+    task = tasks["forget_qa"]
+    (record,) = task.records
+    judged = {text: task.judge(record, text) for text in ("Orrin.", "orrin", "", "...")}
+    assert [judged[text]["rouge_l_recall_compat"] for text in judged] == [1, 0, 0, 0]
+    assert [judged[text]["rouge_l_recall"] for text in judged] == [1, 1, 0, 0]
 
 
 def test_a_folder_that_lacks_a_probe_file_gives_the_other_tasks(tmp_path):
@@ -144,6 +161,17 @@ def test_real_adversarial_types():
         "forget_aa/synonym_manipulation": 4,
         "neighbor_fb": 30,
         "neighbor_qa": 30,
+        "triviaqa": 100,
+        "bbh": 81,
+        "fluency": 50,
+    }
+    scoring = rwku.scoring(str(Path(DATA) / "rwku" / "1_Stephen_King"), seed=0, data={})
+    assert {task.name: len(task.queries) for task in scoring} == {
+        "mmlu": 171,
+        "truthfulqa_mc1": 50,
+        "truthfulqa_mc2": 50,
+        "forget_mia": 55,
+        "retain_mia": 37,
     }
 
 
@@ -159,3 +187,100 @@ def test_prompts_equal_the_reference_prompts():
     ]
     assert len(theirs) == 7
     assert [prompt for prompt in theirs if prompt not in ours] == []
+
+
+# -- the other parts
+
+
+def put(place, name, rows):
+    (place / f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+@pytest.fixture
+def utility(tmp_path):
+    """A target's folder with every part of the utility sets, one question each."""
+    place = make(tmp_path)
+    shot = {"question": "1 + 1?", "choices": ["1", "2", "3", "4"], "answer": 1}
+    question = {**shot, "task": "plain_sums", "examples": [shot], "subject": NAME}
+    put(place, "retain_mmlu", [{**question, "question": "2 + 2?", "answer": 3}])
+    put(
+        place,
+        "retain_bbh",
+        [{"task": "sums", "question": "3 + 3 is", "answer": "(A)", "cot": "Sums.\n\nQ: 1 is\nA: 1\n"}],
+    )
+    one, all_ = {"choices": ["no", "yes"], "labels": [1, 0]}, {"choices": ["no", "never", "yes"], "labels": [1, 1, 0]}
+    put(place, "truthful", [{"question": "Is it?", "mc1_targets": one, "mc2_targets": all_}])
+    put(place, "triviaqa", [{"question": "Who?", "answers": ["Orrin", "the Orrin"]}])
+    put(place, "fluency", [{"instruction": "Tell me."}])
+    put(place, "forget_mia", [{"text": "Marlow was born in Orrin."}])
+    put(place, "retain_mia", [{"text": "The Lune is a river."}])
+    return str(place)
+
+
+def test_utility_prompts(utility):
+    tasks = {task.name: task for task in rwku.tasks(utility, seed=0, data={})}
+    assert tasks["bbh"].records[0].prompt == (
+        "Sums.\n\nQ: 1 is\nA: 1\n\nFollowing previous examples, answer the following questions and end with "
+        "'so the answer is'\nQ: 3 + 3 is"
+    )
+    assert tasks["fluency"].records[0].prompt == "Instruction: Tell me.\n"
+    assert {name: (tasks[name].prefill, tasks[name].max_new_tokens) for name in ("triviaqa", "bbh", "fluency")} == {
+        "triviaqa": ("A:", 30),
+        "bbh": (" A:", 256),
+        "fluency": ("", 256),
+    }
+    scoring = {task.name: task for task in rwku.scoring(utility, seed=0, data={})}
+    assert scoring["mmlu"].queries[0].prompt == (
+        "The following are multiple choice questions (with answers) about plain sums.\n\n"
+        "Question: 1 + 1?\nA. 1\nB. 2\nC. 3\nD. 4\nAnswer: B\n\n"
+        "Please following the previous examples and answer the given question.\n"
+        "Question: 2 + 2?\nA. 1\nB. 2\nC. 3\nD. 4"
+    )
+    assert scoring["mmlu"].queries[0].texts == (" A", " B", " C", " D")
+    assert scoring["truthfulqa_mc2"].queries[0].texts == (" no", " never", " yes")
+    assert scoring["forget_mia"].queries[0].texts == ("Marlow was born in Orrin.",)
+    assert rwku.missing(utility) == ()
+
+
+def sums(*values):
+    return [TokenScores(np.array([value]), np.zeros(1), np.ones(1), np.ones(1, bool)) for value in values]
+
+
+def test_utility_is_judged(utility):
+    tasks = {task.name: task for task in rwku.tasks(utility, seed=0, data={})}
+
+    def judged(name, text, *metrics):
+        verdict = tasks[name].judge(tasks[name].records[0], text)
+        return tuple(verdict[metric] for metric in metrics)
+
+    both = ("exact_match", "exact_match_compat")
+    assert judged("triviaqa", "Orrin\nQ: Who else?", *both, "word_f1") == (1, 0, 1)
+    assert judged("triviaqa", "the orrin", *both, "empty_rate") == (1, 1, 0)
+    assert judged("bbh", "So the answer is (A).", *both) == (1, 1)
+    assert judged("bbh", "So the answer is the.", *both) == (0, 1)  # nothing, normalised, equals a bracket
+    assert judged("fluency", "no no no no", "ngram_entropy", "repetition") == (0, 0.75)
+    scoring = {task.name: task for task in rwku.scoring(utility, seed=0, data={})}
+
+    def scored(name, *values):
+        return scoring[name].judge(scoring[name].queries[0], sums(*values))
+
+    assert scored("mmlu", -3.0, -2.0, -4.0, -1.0) == {"accuracy": 1}
+    assert scored("mmlu", -1.0, -2.0, -4.0, -3.0) == {"accuracy": 0}
+    assert scored("truthfulqa_mc1", -1.0, -2.0) == {"accuracy": 1}
+    assert scored("truthfulqa_mc2", 0.0, 0.0, 0.0) == {"true_share": pytest.approx(2 / 3)}
+    assert scored("forget_mia", -3.0)["min_k_20"] == -3
+
+
+def test_membership_compares_forgotten_with_retained_passages(utility):
+    def side(*scores):
+        return [{"loss": score, "zlib": 0.0} for score in scores]
+
+    row = rwku.summary(utility, retrained="")({"forget_mia": side(-1.0, -3.0), "retain_mia": side(-2.0)})["membership"]
+    assert row == {"auc_loss": 0.5, "auc_zlib": 0.5, "n": 3}
+    assert rwku.summary(utility, retrained="")({"forget_mia": side(-1.0)}) == {}
+
+
+def test_parts_that_are_not_there_are_named(tmp_path):
+    folder = make(tmp_path)
+    (folder / "forget_level3.json").unlink()
+    assert rwku.missing(str(folder)) == ("forget_level3.json", *rwku.GENERATED, *rwku.SCORED)

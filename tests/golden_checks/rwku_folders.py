@@ -3,7 +3,6 @@
 import hashlib
 import json
 
-from rule_jax.benchmarks import _rwku_prompts as prompts
 from rule_jax.benchmarks import rwku
 from rule_jax.metrics import choices
 from rule_jax.text import exact_match, overlap_compat
@@ -17,33 +16,25 @@ def rows_of(target, file):
 
 
 def rwku_prompts_1_Stephen_King(cases):
-    path = folder("rwku") / KING
-    tasks = rwku.tasks(str(path), seed=0, data={})
-    probes = {f"<|U|>{record.prompt}<|A|>{task.prefill}" for task in tasks for record in task.records}
+    path = str(folder("rwku") / KING)
+    tasks, scoring = ({task.name: task for task in made(path, seed=0, data={})} for made in (rwku.tasks, rwku.scoring))
+    probes = {f"<|U|>{record.prompt}<|A|>{task.prefill}" for task in tasks.values() for record in task.records}
     for case in cases:
-        if case["kind"].startswith(("level", "neighbor")):
-            (prompt,) = [probe for probe in probes if probe == case["prompt"]] or [""]
+        if case["kind"] in ("mmlu", "truthfulqa"):
+            task = scoring["mmlu" if case["kind"] == "mmlu" else "truthfulqa_mc1"]
+            prompt = f"<|U|>{task.queries[case['index']].prompt}<|A|>{task.prefill}"
         else:
-            prompt = other_prompt(case["kind"], case["index"])
+            (prompt,) = [probe for probe in probes if probe == case["prompt"]] or [""]
         assert case["prompt"] in (prompt, None), case["kind"]
         assert prompt.startswith(case["head"])
         assert prompt.endswith(case["tail"])
         assert len(prompt) == case["length"]
         assert hashlib.sha256(prompt.encode()).hexdigest() == case["sha256"]
         if case["generation"]:
-            assert case["generation"]["max_new_tokens"] == prompts.ANSWER_TOKENS == prompts.TRIVIAQA_TOKENS
-            assert not case["generation"]["do_sample"]
-
-
-def other_prompt(kind, index):
-    row = rows_of(KING, {"triviaqa": "triviaqa", "mmlu": "retain_mmlu", "truthfulqa": "truthful"}[kind])[index]
-    if kind == "mmlu":
-        user, begun = prompts.mmlu(row["task"], row["question"], row["choices"], row["examples"]), prompts.ANSWER
-    elif kind == "triviaqa":
-        user, begun = prompts.TRIVIAQA.format(row["question"]), prompts.TRIVIAQA_ANSWER
-    else:
-        user, begun = prompts.TRUTHFULQA.format(row["question"]), prompts.TRUTHFULQA_ANSWER
-    return f"<|U|>{user}<|A|>{begun}"
+            assert {case["generation"]["max_new_tokens"]} == {
+                task.max_new_tokens for name, task in tasks.items() if name not in ("bbh", "fluency")
+            }
+            assert case["generation"]["do_sample"] is any(task.temperature > 0 for task in tasks.values())
 
 
 def recall_of(target, file, text):

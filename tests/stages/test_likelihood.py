@@ -123,6 +123,13 @@ def test_little_is_padding_and_few_programs_are_made(scorer, monkeypatch):
     assert program._cache_size() == before
 
 
+def test_what_is_longer_than_the_model_takes_is_left_out(scorer):
+    score, _ = scorer()
+    task = ScoringTask("texts", passages(30, 1025, 1026), judge)  # the last token of a text is not fed
+    (kept,) = score.fitting([task])
+    assert kept.queries == task.queries[:2]
+
+
 def test_no_tasks(scorer):
     score, params = scorer()
     assert score(params, [], "x") == {}
