@@ -44,6 +44,8 @@ def scored(tasks: Sequence[ScoringTask], judged: Judged) -> dict[str, dict[str, 
     for task in tasks:
         values = judged[task.name]
         row: dict[str, Any] = {"n": len(values)}
+        if not values:
+            row["all"] = "no query of it is short enough for the model"
         for metric in values[0] if values else ():
             if metric.startswith("_"):
                 continue

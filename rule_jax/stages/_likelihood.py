@@ -140,7 +140,7 @@ class Scorer:
             room += [size] * (batches * rows - len(room))
             placed += [_place(text, room, size, grow=False) for text in waiting if len(text.fed) <= smaller]
             spots = [(text, spot) for text, spot in zip(waiting, placed) if spot is not None]
-            for first in range(0, batches * rows, rows):
+            for first in range(0, batches * rows, max(rows, 1)):
                 own = [(text, (row - first, at)) for text, (row, at) in spots if first <= row < first + rows]
                 made.append(_Batch([text for text, _ in own], [spot for _, spot in own], (rows, size)))
             done = {id(text) for text, _ in spots}

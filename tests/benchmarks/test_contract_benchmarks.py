@@ -140,6 +140,9 @@ def test_a_figure_that_cannot_be_computed_is_null_with_a_reason():
         "mia": {"n": 2, "loss": -1.5, "min_k": None, "reasons": {"min_k": "1 of 2 texts have too few tokens for it"}},
         "both": {"n": 2, "leak": None, "reasons": {"leak": "nothing to compare with"}},
     }
+    assert _figures.scored([task], {"mia": []}) == {
+        "mia": {"n": 0, "all": "no query of it is short enough for the model"}
+    }
     assert _figures.explained({"x": {"auc": math.inf, "n": 1}})["x"]["reasons"] == {"auc": "it is not a finite number"}
 
 

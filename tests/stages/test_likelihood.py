@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from rule_jax.models.tuning import full
 from rule_jax.stages import Run, Subject
-from rule_jax.stages._likelihood import Scorer
+from rule_jax.stages._likelihood import Scorer, _Text
 from rule_jax.types import Continuations, ScoringTask
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz ?."
@@ -128,6 +128,16 @@ def test_what_is_longer_than_the_model_takes_is_left_out(scorer):
     task = ScoringTask("texts", passages(30, 1025, 1026), judge)  # the last token of a text is not fed
     (kept,) = score.fitting([task])
     assert kept.queries == task.queries[:2]
+
+
+def test_row_sizes_that_no_text_needs_are_passed_over(scorer):
+    score, _ = scorer()
+    texts = [_Text((1,) * length, [1]) for length in (2000, 30, 40)]
+    batches = score._batches(texts)
+    assert [(batch.texts, batch.places, batch.shape) for batch in batches] == [
+        ([texts[0], texts[2]], [(0, 0), (0, 2000)], (1, 2048)),
+        ([texts[1]], [(0, 0)], (1, 256)),
+    ]
 
 
 def test_no_tasks(scorer):
