@@ -45,6 +45,10 @@ METRICS = {
     "accuracy": "Answers right",
     "over_refusal_rate": "Refuses wrongly",
     "rouge_l_recall": "ROUGE-L recall",
+    "rouge_l_recall_compat": "ROUGE-L recall, as RWKU's tables have it",
+    "leak_rate_floor": "Leaks, of a perfect refuser who names the target",
+    "rouge_l_recall_floor": "ROUGE-L recall of that refuser",
+    "empty_rate": "Says nothing",
 }
 # Shown until an evaluated task's name contains one of the marks.
 NOT_TESTED = (
@@ -97,7 +101,10 @@ def percent(value: float) -> str:
 
 
 def direction(task: str, metric: str) -> int:
-    """+1 where higher is better, -1 where lower is better, 0 where the metric only informs."""
+    """+1 where higher is better, -1 where lower is better, 0 where the metric only informs, as floors and the second
+    readings of released code do."""
+    if metric.endswith(("_floor", "_compat")):
+        return 0
     wants_refusal = task.startswith(("forget", "unknown"))
     if metric == "refusal_rate":
         return 1 if wants_refusal else -1

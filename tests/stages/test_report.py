@@ -300,6 +300,8 @@ def test_wilson_interval_by_hand():
         ("unknown", "refusal_rate", 1),
         ("neighbor", "refusal_rate", -1),
         ("forget_fb", "rouge_l_recall", -1),
+        ("forget_fb", "rouge_l_recall_floor", 0),
+        ("neighbor_fb", "rouge_l_recall_compat", 0),
         ("neighbor_fb", "rouge_l_recall", 1),
         ("forget", "leak_rate", -1),
         ("general", "accuracy", 1),
