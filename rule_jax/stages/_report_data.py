@@ -5,6 +5,7 @@ Reads from the workdir
     logs/metrics.jsonl                   a line per training step: {"stage", "step", scalar: value, ...}
     evaluate/<model>/metrics.json        {task: {metric: value | null, "n": int, "per_target": {target: {...}}}}
     evaluate/<model>/generations.jsonl   {"task", "kind", "prompt", "target", "entity", "answers", "text", "judged"}
+    evaluate/notes.json                  {"missing": [part of the benchmark that was not there], ...}; may be absent
     time.json                            {"peak_rss_bytes": int, "time_s": {stage: seconds}}
 
 Schema 1 of report/metrics.json
@@ -15,6 +16,7 @@ Schema 1 of report/metrics.json
                      "base" first, then the models in the order of config["stages"], then any others by name
     confusion        {model: {forget task: {"refused", "leaked", "other", "n"}}}: counts of answers. An answer that
                      leaks is "leaked" even when it also refuses; answers without both judgements are not counted
+    evaluation       evaluate/notes.json, whole; {"missing": []} where it is absent
     time_s           {stage: seconds}
     peak_rss_bytes   the largest resident memory of the process
     versions         {"python", "platform", package: version | null}
@@ -67,6 +69,7 @@ def collect(workdir: Path) -> dict[str, Any]:
         "config": _finite(config),
         "stages": {m: _clean_tasks(_read_json(workdir / "evaluate" / m / "metrics.json")) for m in models},
         "confusion": {m: _confusion(_read_jsonl(workdir / "evaluate" / m / "generations.jsonl")) for m in models},
+        "evaluation": _notes(workdir / "evaluate" / "notes.json"),
         "time_s": _finite(clock["time_s"]),
         "peak_rss_bytes": clock.get("peak_rss_bytes"),
         "versions": _versions(),
@@ -131,6 +134,10 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _notes(path: Path) -> dict[str, Any]:
+    return {"missing": [], **(_read_json(path) if path.exists() else {})}
 
 
 def _versions() -> dict[str, str | None]:

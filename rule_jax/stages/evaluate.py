@@ -37,7 +37,8 @@ def check(run: Run) -> None:
             )
         check_divides(run, f"config.evaluate.batch / {samples} samples", batch // samples)
     check_positive("evaluate", run.config.evaluate, "score_tokens")
-    _scoring(run), _summary(run)
+    _scoring(run)
+    _summary(run)
 
 
 def run(run: Run) -> None:

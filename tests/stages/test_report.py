@@ -112,7 +112,7 @@ def test_metrics_json_holds_the_figures(workdir):
     page = write(workdir)
     assert page == workdir / "report" / "report.html"
     report = json.loads((workdir / "report" / "metrics.json").read_text())
-    keys = ["schema", "seed", "config", "stages", "confusion", "time_s", "peak_rss_bytes", "versions"]
+    keys = ["schema", "seed", "config", "stages", "confusion", "evaluation", "time_s", "peak_rss_bytes", "versions"]
     assert list(report) == keys
     assert (report["schema"], report["seed"], report["peak_rss_bytes"]) == (1, 7, 2**30)
     assert report["time_s"] == {"rejection_steering": 2.5, "boundary_optimization": 50.0}
@@ -201,6 +201,18 @@ def test_broken_inputs_say_where(workdir):
     log.write_text("[1]\n")
     with pytest.raises(UserError, match="expected a JSON object, found list"):
         write(workdir)
+
+
+def test_parts_that_the_benchmark_lacks_are_told_at_the_top(workdir):
+    sentence = "because the benchmark’s folder lacks it"
+    assert sentence not in write(workdir).read_text(encoding="utf-8")
+    (workdir / "evaluate" / "notes.json").write_text(
+        json.dumps({"missing": ["bbh", "triviaqa"], "scoring_padding": 0.1})
+    )
+    page = write(workdir).read_text(encoding="utf-8")
+    assert f"{sentence}: bbh, triviaqa." in page[: page.index("</section>")]
+    table = json.loads((workdir / "report" / "metrics.json").read_text(encoding="utf-8"))
+    assert table["evaluation"] == {"missing": ["bbh", "triviaqa"], "scoring_padding": 0.1}
 
 
 def test_no_evaluated_model_is_an_error(workdir, tmp_path):
