@@ -278,13 +278,14 @@ def toy(tiny, one_device, algorithm):
             programs.make_take(one_device),
         )  # fmt: skip
 
-    def learn(name, seed, steps, rate=2e-2, **changes):
+    def learn(name, seed, steps, rate=2e-2, critic_rate=5e-3, decay=False, **changes):
         made, targets, update, update_critic, take = programs_of(name, tuple(sorted(changes.items())))
         policy = programs.init_state(model, one_device, adam, start, jax.random.key(seed))
         first = critics.from_policy(model, start)
         values = programs.init_state(critic, one_device, adam, first, jax.random.key(seed)) if made.value_loss else None
         coefficients, seen = {k: jnp.float32(v) for k, v in made.coefficients.items()}, []
         for step in range(steps):
+            left = 1 - step / steps if decay else 1
             rollout = generate(policy.params, prompts, jax.random.key(seed), jnp.int32(step), rows, jnp.float32(1.0))
             rewards = (np.asarray(rollout.response_BGR)[..., 0] == wanted).astype(np.float32)
             fresh = rollout, jnp.asarray(rewards)
@@ -292,9 +293,9 @@ def toy(tiny, one_device, algorithm):
             for epoch in range(made.epochs):
                 for part in batching.minibatch_rows(seed, 0, step, epoch, made.minibatches, 8):
                     minibatch = take(batch, part)
-                    policy, more = update(policy, start, minibatch, jnp.float32(rate), coefficients)
+                    policy, more = update(policy, start, minibatch, jnp.float32(rate * left), coefficients)
                     if values:
-                        values, _ = update_critic(values, (), minibatch, jnp.float32(rate), coefficients)
+                        values, _ = update_critic(values, (), minibatch, jnp.float32(critic_rate), coefficients)
             if "kl_coef" in coefficients:
                 adapted = made.adapt(float(coefficients["kl_coef"]), float(more["kl"]))
                 coefficients["kl_coef"] = jnp.float32(adapted)
@@ -322,7 +323,8 @@ LEARNERS = {
     ],
 )
 def test_it_learns_two_branches(toy, learner, seed):
-    seen = toy(learner.partition(",")[0], seed, 60, **LEARNERS[learner])
+    # The rate falls to 0, as in the recipes: whitening makes a solved task's noise as large as its first signal.
+    seen = toy(learner.partition(",")[0], seed, 80, decay=True, **LEARNERS[learner])
     assert seen["reward"][0] < 0.4
     assert seen["reward"][-10:].mean() >= 0.98
     assert (seen["sampler_gap"] < 1e-4).all()
