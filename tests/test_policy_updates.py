@@ -323,8 +323,9 @@ LEARNERS = {
     ],
 )
 def test_it_learns_two_branches(toy, learner, seed):
-    # The rate falls to 0, as in the recipes: whitening makes a solved task's noise as large as its first signal.
-    seen = toy(learner.partition(",")[0], seed, 80, decay=True, **LEARNERS[learner])
+    # PPO's rate falls to 0, as in the recipe: whitening makes the critic's last errors as large as the first signal.
+    options = {"steps": 80, "decay": True} if learner == "ppo" else {"steps": 60}
+    seen = toy(learner.partition(",")[0], seed, **options, **LEARNERS[learner])
     assert seen["reward"][0] < 0.4
     assert seen["reward"][-10:].mean() >= 0.98
     assert (seen["sampler_gap"] < 1e-4).all()
