@@ -4,6 +4,7 @@ From step 21 on, 4 of the 64 hardest groups of the first 20 steps join the 32 fr
 
 Command:   python -m rule_jax.main --config=configs/grpo_replay.py
 Hardware:  as configs/grpo.py.
+Seen:      tried on small worlds only; what replay gives on this one is not measured yet.
 """
 
 from typing import Any

@@ -2,6 +2,8 @@
 
 Command:   python -m rule_jax.main --config=configs/ppo.py
 Hardware:  as configs/grpo.py, and a critic of the policy's size with its own optimizer.
+Seen:      seed 100 with steps=30: reward from 0.25 to 0.89 (mean of the last five steps), sampled forget refusals from
+           0.45 to 0.95, boundary refusals from 0.25 to 0.03. Whole runs and five seeds are not measured yet.
 Departs:   the released code's PPO config builds no critic and runs GRPO; this one is PPO.
 """
 

@@ -2,6 +2,8 @@
 
 Command:   python -m rule_jax.main --config=configs/reinforce_pp.py
 Hardware:  as configs/grpo.py.
+Seen:      seed 100, beside GRPO on the same stage 1: forget refusal 1.00 (1.00), leak 0.00 (0.00); of base, boundary
+           0.995 (0.998), neighbours 0.991 (0.995), general 0.983 (0.978). Five seeds are not measured yet.
 """
 
 from typing import Any
