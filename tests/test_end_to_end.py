@@ -229,6 +229,7 @@ def test_critic_coefficient_and_replayed_groups_come_back_too(finished, tmp_path
         f"--config.boundary_optimization.replay.groups={groups}",
         "--config.boundary_optimization.replay.store_steps=4",
         "--config.algorithm.kl.target=0.01",
+        "--config.boundary_optimization.steps=30",  # a step is short: there must be many left when the kill comes
     ]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     first = run(whole, cache, *options, recipe=recipe)
