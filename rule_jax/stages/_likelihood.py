@@ -16,7 +16,7 @@ from rule_jax.stages import Run, Subject
 from rule_jax.text import chat
 from rule_jax.types import ScoringTask, TokenScores
 
-SMALLEST = 256  # tokens of the shortest rows
+SMALLEST = 1024  # tokens of the shortest rows, unless all texts together are less: short rows pack badly
 ALTERNATIVES = 4  # last tokens that are asked for at one place; more make a second text
 
 
@@ -130,7 +130,7 @@ class Scorer:
         ways = sharding.row_shards(self.run.mesh)
         waiting = sorted(texts, key=lambda text: -len(text.fed))
         made: list[_Batch] = []
-        sizes = _sizes(len(waiting[0].fed)) if waiting else []
+        sizes = _sizes(len(waiting[0].fed), sum(len(text.fed) for text in waiting)) if waiting else []
         for size, smaller in zip(sizes, [*sizes[1:], 0]):
             room: list[int] = []
             placed = [_place(text, room, size) for text in waiting if len(text.fed) > smaller]
@@ -148,9 +148,9 @@ class Scorer:
         return made
 
 
-def _sizes(longest: int) -> list[int]:
-    """Row sizes for texts of up to `longest` tokens, largest first: each a quarter of the one before."""
-    sizes = [batching.bucket(longest, min(SMALLEST, batching.bucket(longest)))]
+def _sizes(longest: int, total: int) -> list[int]:
+    """Row sizes for texts of up to `longest` tokens, `total` together, largest first, each a quarter of the last."""
+    sizes = [batching.bucket(max(longest, min(SMALLEST, total)))]
     while sizes[-1] >= 2 * SMALLEST:
         sizes.append(max(SMALLEST, sizes[-1] // 4))
     return sizes

@@ -136,7 +136,7 @@ def test_row_sizes_that_no_text_needs_are_passed_over(scorer):
     batches = score._batches(texts)
     assert [(batch.texts, batch.places, batch.shape) for batch in batches] == [
         ([texts[0], texts[2]], [(0, 0), (0, 2000)], (1, 2048)),
-        ([texts[1]], [(0, 0)], (1, 256)),
+        ([texts[1]], [(0, 0)], (1, 1024)),
     ]
 
 
