@@ -113,6 +113,8 @@ def test_the_same_command_again_pays_for_nothing_and_writes_the_same(king):
 @pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_killed_build_goes_on_and_pays_for_nothing_twice(king, tmp_path, sign):
     whole, workdir = king[0], tmp_path / "data"
+    # A shell starts what it puts into the background with interrupts ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with FakeLLM(writer.answer, mischief=lambda number, body: "tardy") as server:
         endpoint = f"--config.llm.base_url={server.base_url}"
         process = subprocess.Popen(
