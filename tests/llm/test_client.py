@@ -296,6 +296,8 @@ with Journal(Path(sys.argv[2])) as journal:
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_a_killed_run_pays_twice_for_nothing_but_what_was_in_flight(tmp_path, sign):
+    # A shell starts what it puts into the background with interrupts ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with FakeLLM(mischief=lambda number, body: "tardy") as server:
         file = tmp_path / "replies.jsonl"
         command = [sys.executable, "-c", SCRIPT, server.base_url, str(file)]
