@@ -1,7 +1,7 @@
 """RULE with GRPO (arXiv 2506.07171) on the default world: nothing is downloaded, a laptop's CPU is enough.
 
 Command:   python -m rule_jax.main --config=configs/grpo.py
-Hardware:  two cores and 1.3 GB; about four minutes with empty caches, one and a half with full ones.
+Hardware:  two cores and 1.3 GB; a bit over four minutes with empty caches, one and a half with full ones.
 Result:    seeds 0 to 4, mean (worst): forget refusal 1.00 (1.00), leak 0.00 (0.00), boundary accuracy 0.98 (0.98) of
            base, neighbours never trained on 0.96 (0.91), general facts 0.99 (0.97); README.md has the whole table.
 Departs:   answers that are cut at max_new_tokens earn nothing (refusals rambled otherwise), and Rejection
