@@ -119,8 +119,8 @@ def load_params(directory: Path, model: Declared, mesh: Mesh, step: int | None =
 
 def _check_shapes(where: Path, like: Any) -> None:
     """Raises UserError naming the first parameter that is missing, unexpected or of another shape."""
-    with ocp.StandardCheckpointer() as reader:
-        stored = reader.metadata(where.absolute() / "params").item_metadata
+    # The handler, not a Checkpointer: that one asks for a file which a CheckpointManager's items lack, and warns of it.
+    stored = ocp.StandardCheckpointHandler().metadata((where / "params").absolute())
     found, wanted = (
         {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(x.shape) for path, x in leaves}
         for leaves in map(jax.tree_util.tree_leaves_with_path, (stored, like))
