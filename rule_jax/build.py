@@ -17,7 +17,7 @@ from absl import flags
 from rule_jax import main as main_command
 from rule_jax import sharding, telemetry
 from rule_jax.builder import pipeline
-from rule_jax.errors import UserError
+from rule_jax.errors import UserError, one_line
 from rule_jax.stages import Run
 
 AUDIT_ONLY = flags.DEFINE_bool("audit_only", False, "Judge the records of config.data instead of making any.")
@@ -53,10 +53,8 @@ def describe() -> Run:
 def console() -> None:
     """Runs `main`; what a user can mend is one line and exit code 2, an interrupt one line and 130."""
     try:
-        main(main_command.parse(sys.argv))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        with one_line():
+            main(main_command.parse(sys.argv))
     except KeyboardInterrupt:
         print("interrupted; what was answered is kept, and the same command goes on from there", file=sys.stderr)
         sys.exit(130)

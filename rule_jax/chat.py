@@ -18,7 +18,7 @@ import numpy as np
 from absl import flags
 
 from rule_jax import batching, files, hf, programs, sharding
-from rule_jax.errors import UserError
+from rule_jax.errors import UserError, one_line
 from rule_jax.models.decoder import Model, Params
 from rule_jax.text import chat
 
@@ -99,11 +99,8 @@ def _lines() -> Iterator[str]:
 
 def console() -> None:
     """Runs `main`; what a user can mend is one line and exit code 2."""
-    try:
+    with one_line(flags.Error):
         main(flags.FLAGS(sys.argv))
-    except (UserError, flags.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

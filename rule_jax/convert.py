@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 
 from rule_jax import files, hf, sharding, telemetry
 from rule_jax.checkpoint import Checkpoints, load_params
-from rule_jax.errors import UserError
+from rule_jax.errors import UserError, one_line
 from rule_jax.models.decoder import Model, Params
 from rule_jax.stages import TRAINING, Run, subject
 from rule_jax.stages._weights import after
@@ -114,11 +114,8 @@ def _watch(name: str) -> Any:
 
 def console() -> None:
     """Runs `main`; what a user can mend is one line and exit code 2."""
-    try:
+    with one_line(flags.Error):
         main(flags.FLAGS(sys.argv))
-    except (UserError, flags.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

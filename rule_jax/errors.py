@@ -1,7 +1,9 @@
 """The one error that a user's input may cause."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 
 
 class UserError(Exception):
@@ -13,3 +15,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: " Did you mean 'x'?" or "" when nothing is close. Starts with a blank."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+@contextlib.contextmanager
+def one_line(*others: type[Exception]) -> Iterator[None]:
+    """Around a command: a UserError, or one of `others`, ends it with one line on stderr and exit code 2."""
+    try:
+        yield
+    except (UserError, *others) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

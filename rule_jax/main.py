@@ -22,7 +22,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from rule_jax import files, plugin, processes, sharding, telemetry
-from rule_jax.errors import UserError, nearest
+from rule_jax.errors import UserError, nearest, one_line
 from rule_jax.stages import Run
 from rule_jax.stages._training import Diverged
 
@@ -206,10 +206,8 @@ def parse(argv: Sequence[str]) -> list[str]:
 def console() -> None:
     """Runs `main` and turns what a user can mend into one line and exit code 2."""
     try:
-        main(parse(sys.argv))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        with one_line():
+            main(parse(sys.argv))
     except Diverged as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
