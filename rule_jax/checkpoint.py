@@ -120,7 +120,7 @@ def load_params(directory: Path, model: Declared, mesh: Mesh, step: int | None =
 def _check_shapes(where: Path, like: Any) -> None:
     """Raises UserError naming the first parameter that is missing, unexpected or of another shape."""
     # The handler, not a Checkpointer: that one asks for a file which a CheckpointManager's items lack, and warns of it.
-    stored = ocp.StandardCheckpointHandler().metadata((where / "params").absolute())
+    stored = ocp.StandardCheckpointHandler().metadata((where / "params").absolute())  # type: ignore[arg-type]
     found, wanted = (
         {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(x.shape) for path, x in leaves}
         for leaves in map(jax.tree_util.tree_leaves_with_path, (stored, like))
