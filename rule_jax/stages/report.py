@@ -111,7 +111,10 @@ def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], exa
 
 
 def _task_rows(stages: Mapping, task: str) -> dict[str, Any]:
-    """One block of the before/after table: a row a metric, a cell a model, marked where it differs from the base."""
+    """One block of the before/after table: a row a metric, a cell a model, marked where it differs from the base.
+
+    A metric that only informs and is 0 for every model has nothing to tell and no row.
+    """
     notes = ("n", "per_target", "reasons")
     metrics = dict.fromkeys(m for model in stages.values() for m in model.get(task, {}) if m not in notes)
     rows = []
@@ -123,7 +126,8 @@ def _task_rows(stages: Mapping, task: str) -> dict[str, Any]:
             cell = figure(stages, model, task, metric)
             mark = {1: "better", -1: "worse", 0: ""}[apart(cell, base) * better]
             cells.append({"figure": cell, "mark": mark})
-        rows.append({"label": METRICS.get(metric, metric), "better": better, "cells": cells})
+        if better or not all(cell["figure"] and cell["figure"].value == 0 for cell in cells):
+            rows.append({"label": METRICS.get(metric, metric), "better": better, "cells": cells})
     label, about = TASKS.get(task, (task, ""))
     return {"task": task, "label": label, "about": about, "rows": rows}
 

@@ -285,6 +285,20 @@ def test_the_verdict_speaks_in_numbers(workdir):
     assert "The headline rests on 8 answers" in text
 
 
+@pytest.mark.parametrize("value", [0.0, 0.25])
+def test_what_only_informs_and_is_0_throughout_has_no_row(workdir, value):
+    for model in MODELS:
+        path = workdir / "evaluate" / model / "metrics.json"
+        tasks = json.loads(path.read_text())
+        tasks["forget"] |= {"empty_rate": value if model == MODELS[2] else 0.0, "leak_rate": 0.0}
+        path.write_text(json.dumps(tasks))
+    data = collect(workdir)
+    page = render(data, read_training(workdir), read_examples(workdir, list(MODELS)))
+    assert ("Says nothing" in page) == (value > 0)
+    assert "Leaks the true answer" in page  # it has a better side: its 0 is a result
+    assert data["stages"][MODELS[2]]["forget"]["empty_rate"] == value
+
+
 def test_a_base_model_alone_gets_no_verdict(workdir):
     for model in MODELS[1:]:
         for file in (workdir / "evaluate" / model).iterdir():
