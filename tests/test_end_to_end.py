@@ -289,6 +289,7 @@ def test_rejection_steering_stops_when_its_dosage_is_enough(finished, tmp_path):
         done = run(workdir, cache, stages, *dosage)
         assert done.returncode == 0, done.stderr
         assert "after step 2" in done.stderr
+        assert ("took all 4 steps" in done.stderr) == (last == 4)
         steps = sorted(int(p.name) for p in (workdir / "rejection_steering" / "checkpoints").iterdir())
         assert steps[-1] == last
 

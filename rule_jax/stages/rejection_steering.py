@@ -73,6 +73,13 @@ def run(run: Run) -> None:
                 if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
                     reporter.flush()  # a step that diverged must not be saved
                     checkpoints.save(step + 1, state)
+            else:
+                if dosage:
+                    telemetry.info(
+                        f"{STAGE}: took all {settings.steps} steps; at no count was every target refused in "
+                        f"{settings.dosage.refusal_rate:.2f} of sampled answers. Where stage 2 samples no refusals, "
+                        f"raise config.{STAGE}.steps or schedule.peak."
+                    )
 
 
 def _rows(run: Run, learner: Subject) -> Packed:
