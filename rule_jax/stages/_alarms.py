@@ -127,7 +127,7 @@ SYMPTOMS = (
         raised=3.0,
         cleared=1.5,
         text="the policy is {0:.1f} nats a token from its reference. Lower "
-        "config.boundary_optimization.schedule.peak, or raise config.algorithm.kl_coef.",
+        "config.boundary_optimization.schedule.peak, or raise config.algorithm.kl.coef.",
     ),
     Symptom(
         "answers cut",
@@ -143,7 +143,7 @@ SYMPTOMS = (
         raised=0.95,
         cleared=0.8,
         text="{0:.0%} of the first steps' entropy is gone while there is reward left to earn: all samples are alike. "
-        "Lower config.boundary_optimization.schedule.peak, or raise its temperature or config.algorithm.kl_coef.",
+        "Lower config.boundary_optimization.schedule.peak, or raise its temperature or config.algorithm.kl.coef.",
     ),
     Symptom(
         "gibberish",
@@ -151,7 +151,7 @@ SYMPTOMS = (
         raised=0.1,
         cleared=0.05,
         text="{0:.0%} of the answers are empty or noise: the reward is hacked, or the policy has broken. Gate "
-        "config.reward with quality (see rewards/weighted.py), raise config.algorithm.kl_coef, or lower "
+        "config.reward with quality (see rewards/weighted.py), raise config.algorithm.kl.coef, or lower "
         "config.boundary_optimization.schedule.peak.",
     ),
     Symptom(

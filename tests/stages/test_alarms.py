@@ -1,7 +1,10 @@
 """stages._alarms: each symptom on a history that has it and on one that has not, once and again after it was over."""
 
+import re
+
 import pytest
 
+from configs import grpo
 from rule_jax.stages._alarms import SYMPTOMS, WINDOW, Alarms, alarms
 
 # What a healthy run logs from step to step: refused more and more, boundary refusals going down, reward up to its best.
@@ -40,7 +43,7 @@ SICK = {
         "config.boundary_optimization.samples",
         {"zero_variance_groups": 0.88, "reward": 0.5},
     ),
-    "KL runs away": ({"kl": 9.0}, "config.algorithm.kl_coef", {"kl": 2.0}),
+    "KL runs away": ({"kl": 9.0}, "config.algorithm.kl.coef", {"kl": 2.0}),
     "answers cut": ({"truncated": 0.5}, "config.boundary_optimization.max_new_tokens", {"truncated": 0.18}),
     "entropy collapsed": (
         {"entropy": 1e-3, "reward": 0.5},
@@ -108,3 +111,14 @@ def test_a_resumed_run_goes_on_where_it_was():
         before = [alarm for line in lines[:cut] for alarm in resumed.see(line)]
         after = [alarm for line in lines[cut:] for alarm in resumed.see(line)]
         assert before + after == alarms(lines)
+
+
+@pytest.mark.parametrize("symptom", SYMPTOMS, ids=lambda symptom: symptom.name)
+def test_the_knobs_that_a_warning_names_exist(symptom):
+    knobs = re.findall(r"config((?:\.[a-z_]+)+)", symptom.text)
+    assert knobs
+    for knob in knobs:
+        found = grpo.get_config()
+        for name in knob.strip(".").split("."):
+            assert name in found, f"config{knob}"
+            found = found[name]
