@@ -46,7 +46,7 @@ setup(
             "hypothesis>=6.155,<7",
             "tensorboardX>=2.6.5,<3",
         ],
-        "watch": ["tensorboardX>=2.6.5,<3"],
+        "watch": ["tensorboardX>=2.6.5,<3", "wandb>=0.31,<0.32"],
         "parity": ["torch==2.13.0", "peft>=0.21.2,<0.22"],
         "cuda": ["jax[cuda13]>=0.10.2,<0.11"],
         "tpu": ["jax[tpu]>=0.10.2,<0.11"],

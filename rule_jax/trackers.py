@@ -80,7 +80,7 @@ class WandB:
     """A run of Weights & Biases per stage; the same workdir goes on in the same runs."""
 
     def __init__(self, folder: Path, project: str, stage: str, config: Mapping[str, Any]):
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]  # an extra that not every machine has
 
         file = folder / "wandb.json"
         known = files.read_json(file) if file.exists() else {}
