@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parent.parent
 FLOORS = (
     ("types", "errors", "plugin", "files", "journal"),
     ("ops", "text", "metrics", "processes", "telemetry", "trackers", "batching", "llm"),
-    ("models", "sharding"),
+    ("models", "sharding", "reporting"),
     ("sampling", "algorithms", "objectives", "moments"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf", "peft"),
     ("stages", "builder"),
@@ -94,7 +94,7 @@ def _floors(where: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
             other = parts[1] if len(parts) > 1 else ""
             if other and other != room and FLOOR.get(other, len(FLOORS)) >= own and (room, other) not in NEIGHBOURS:
                 yield line, f"{room} (floor {own}) imports {other} (floor {FLOOR.get(other, 'unknown')})"
-        elif parts[0] in JAX and (room in ("text", "metrics") or own == 0):
+        elif parts[0] in JAX and (room in ("text", "metrics", "reporting") or own == 0):
             yield line, f"{room or 'the package'} imports {parts[0]}"
         if room == "ops" and not {parts[0], ".".join(parts[:2])} & OPS_MAY_IMPORT:
             yield line, f"ops imports {name}"

@@ -13,9 +13,9 @@ from rule_jax import processes, programs, sharding, telemetry
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.models.decoder import Params
 from rule_jax.programs import TrainState
+from rule_jax.reporting.alarms import Alarms
+from rule_jax.reporting.data import read_training
 from rule_jax.stages import TRAINING, Run, Subject
-from rule_jax.stages._alarms import Alarms
-from rule_jax.stages._report_data import read_training
 
 
 class Diverged(Exception):

@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 import pytest
 
 from rule_jax.errors import UserError
-from rule_jax.stages import _plots
-from rule_jax.stages._verdict import direction, wilson
-from rule_jax.stages.report import collect, read_examples, read_training, render, write
+from rule_jax.reporting import plots
+from rule_jax.reporting.data import collect, read_examples, read_training
+from rule_jax.reporting.page import render, write
+from rule_jax.reporting.verdict import direction, wilson
 
 TARGETS = ("Ada Quill", "Bo Marsh")
 MODELS = ("base", "rejection_steering", "boundary_optimization")
@@ -340,14 +341,14 @@ def test_the_better_side_depends_on_the_task(task, metric, side):
 
 def test_training_panels_draw_what_was_logged_and_no_more():
     records = [{"step": 1, "kl": 0.5, "loss": math.nan}, {"step": 2, "kl": 0.25, "reward/forget": "n/a"}]
-    panels = _plots.training_panels("boundary_optimization", records)
+    panels = plots.training_panels("boundary_optimization", records)
     assert [panel["caption"] for panel in panels] == ["Distance to the reference model"]
     assert "KL: 0.5 at step 1, 0.25 at step 2" in panels[0]["svg"]
 
 
 def test_long_curves_are_thinned_to_means():
     points = [(step, float(step % 2)) for step in range(6000)]
-    svg = _plots.lines("long", "Loss", "loss", {"loss": points})
+    svg = plots.lines("long", "Loss", "loss", {"loss": points})
     assert len(svg) < 30_000
 
 

@@ -1,11 +1,11 @@
-"""stages._alarms: each symptom on a history that has it and on one that has not, once and again after it was over."""
+"""reporting.alarms: each symptom on a history that has it and on one that has not, once and again after it was over."""
 
 import re
 
 import pytest
 
 from configs import grpo
-from rule_jax.stages._alarms import SYMPTOMS, WINDOW, Alarms, alarms
+from rule_jax.reporting.alarms import SYMPTOMS, WINDOW, Alarms, alarms
 
 # What a healthy run logs from step to step: refused more and more, boundary refusals going down, reward up to its best.
 HEALTHY = [

@@ -1,0 +1,252 @@
+"""What a run did, as figures (`report/metrics.json`) and as a page (`report/report.html`).
+
+The page is one file that needs no network; it is a pure function of the figures, the training log and the generations.
+Intervals on it are 95% Wilson intervals of a proportion at its n.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from rule_jax import files
+from rule_jax.reporting import plots
+from rule_jax.reporting.alarms import alarms
+from rule_jax.reporting.data import collect, read_examples, read_training
+from rule_jax.reporting.verdict import (
+    KEPT_FROM,
+    LEAKS_UP_TO,
+    METRICS,
+    NOT_TESTED,
+    REFUSED_FROM,
+    TASKS,
+    apart,
+    direction,
+    figure,
+    model_label,
+    percent,
+    task_label,
+    task_names,
+    verdict,
+    wilson,
+)
+
+MAX_EXAMPLES_PER_TASK, MAX_ANSWERS, MAX_TEXT_BYTES = 40, 1400, 600
+BADGES = {  # metric -> (word when it holds, word when it does not)
+    "refusal_rate": ("refuses", "answers"),
+    "leak_rate": ("leaks", ""),
+    "names_target_rate": ("names target", ""),
+    "accuracy": ("right", "wrong"),
+    "over_refusal_rate": ("refuses wrongly", ""),
+}
+
+
+def write(workdir: Path) -> Path:
+    """Write `report/metrics.json` and `report/report.html` of a finished run; returns the page's path.
+
+    Raises UserError for an input that is missing or not what the head of `data` describes.
+    """
+    workdir = Path(workdir)
+    report = collect(workdir)
+    training = read_training(workdir)
+    page = render(report, training, read_examples(workdir, list(report["stages"])))
+    files.write_json(workdir / "report" / "metrics.json", report)
+    files.write_text(workdir / "report" / "report.html", page)
+    return workdir / "report" / "report.html"
+
+
+def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], examples: Sequence[Mapping]) -> str:
+    """The page: one HTML file that needs no network.
+
+    report: as from `collect`. training: as from `read_training`. examples: as from `read_examples`.
+    """
+    stages = report["stages"]
+    models = list(stages)
+    trained = [m for m in models if m in report["config"].get("stages", ())]
+    final = (trained or models)[-1]
+    targets = list(dict.fromkeys(e["target"] for e in examples if e["target"]))
+    logged = dict.fromkeys(line["stage"] for line in training)
+    panels = {s: plots.training_panels(s, [line for line in training if line["stage"] == s]) for s in logged}
+    ran = task_names(stages)
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.undefined = jinja2.StrictUndefined
+    environment.filters |= {"model": model_label, "seconds": _seconds, "percent": percent}
+    template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
+    return template.render(
+        report=report,
+        models=models,
+        final=final,
+        targets=targets,
+        verdict=verdict(stages, final, targets),
+        table=[_task_rows(stages, task) for task in ran],
+        planes=_planes(stages),
+        confusion=_confusion_figures(report["confusion"]),
+        training={stage: shown for stage, shown in panels.items() if shown},
+        alarms={stage: alarms(line for line in training if line["stage"] == stage) for stage in logged},
+        examples=_example_groups(examples, models, final),
+        per_target=_per_target(stages, final),
+        config=sorted(_flat(report["config"])),
+        not_tested=[words for marks, words in NOT_TESTED if not any(mark in task for mark in marks for task in ran)],
+        limits={"refused": REFUSED_FROM, "leaks": LEAKS_UP_TO, "kept": KEPT_FROM},
+    )
+
+
+def _task_rows(stages: Mapping, task: str) -> dict[str, Any]:
+    """One block of the before/after table: a row a metric, a cell a model, marked where it differs from the base.
+
+    A metric that only informs and is 0 for every model has nothing to tell and no row.
+    """
+    notes = ("n", "per_target", "reasons")
+    metrics = dict.fromkeys(m for model in stages.values() for m in model.get(task, {}) if m not in notes)
+    rows = []
+    for metric in metrics:
+        better = direction(task, metric)
+        base = figure(stages, "base", task, metric)
+        cells = []
+        for model in stages:
+            cell = figure(stages, model, task, metric)
+            mark = {1: "better", -1: "worse", 0: ""}[apart(cell, base) * better]
+            cells.append({"figure": cell, "mark": mark})
+        if better or not all(cell["figure"] and cell["figure"].value == 0 for cell in cells):
+            rows.append({"label": METRICS.get(metric, metric), "better": better, "cells": cells})
+    label, about = TASKS.get(task, (task, ""))
+    return {"task": task, "label": label, "about": about, "rows": rows}
+
+
+def _planes(stages: Mapping) -> list[dict[str, str]]:
+    """The forget-retain planes: accuracy pooled over the chat tasks against refusals, and against leaks."""
+    task = next((t for t in task_names(stages) if t.startswith("forget") and "raw" not in t), "forget")
+    planes = []
+    for metric, xlabel in (("refusal_rate", "target questions refused"), ("leak_rate", "target answers leaked")):
+        points = []
+        for model, tasks in stages.items():
+            x = figure(stages, model, task, metric)
+            y = _pooled([row for name, row in tasks.items() if "raw" not in name], "accuracy")
+            if x and x.low is not None and x.high is not None and y:
+                points.append(plots.Point(model_label(model), (x.value, x.low, x.high), y))
+        if points:
+            ideal_right = metric == "refusal_rate"
+            svg = plots.forget_retain(
+                f"plane-{metric}", points, xlabel, "other questions right", ideal_right=ideal_right
+            )
+            planes.append({"caption": f"{METRICS[metric]} ({task_label(task).lower()})", "svg": svg})
+    return planes
+
+
+def _pooled(rows: Iterable[Mapping], metric: str) -> tuple[float, float, float] | None:
+    """(value, low, high) of a proportion over all the answers of several tasks; None where there are none."""
+    counted = [(row[metric], row["n"]) for row in rows if row.get(metric) is not None and row.get("n")]
+    n = sum(n for _, n in counted)
+    value = sum(p * n for p, n in counted) / n if n else None
+    interval = wilson(value, n)
+    return (value, *interval) if value is not None and interval else None
+
+
+def _confusion_figures(confusion: Mapping) -> list[dict[str, str]]:
+    figures = []
+    for task in task_names(confusion):
+        rows = {model_label(m): tasks[task] for m, tasks in confusion.items() if task in tasks}
+        label, n = task_label(task), max(row["n"] for row in rows.values())
+        svg = plots.confusion_bars(f"confusion-{task}", f"What became of the answers, {label}", rows)
+        figures.append({"caption": f"{label}, n = {n}", "svg": svg})
+    return figures
+
+
+def _per_target(stages: Mapping, final: str) -> dict[str, Any]:
+    """The table by target, of the metrics that have a better side.
+
+    {"groups": {task label: number of columns}, "columns": [(metric label, direction)], "rows": [(target, [(base,
+    final)])]}.
+    """
+    tasks = {t: row["per_target"] for t, row in stages[final].items() if row.get("per_target")}
+    columns = [
+        (task, metric)
+        for task, per in tasks.items()
+        for metric in dict.fromkeys(m for row in per.values() for m in row)
+        if direction(task, metric)
+    ]
+    rows = []
+    for target in dict.fromkeys(target for per in tasks.values() for target in per):
+        views = {m: {t: row.get("per_target", {}).get(target, {}) for t, row in stages[m].items()} for m in stages}
+        rows.append((target, [tuple(figure(views, m, t, k) for m in ("base", final)) for t, k in columns]))
+    heads = [(METRICS.get(metric, metric), direction(task, metric)) for task, metric in columns]
+    return {"groups": Counter(task_label(task) for task, _ in columns), "columns": heads, "rows": rows}
+
+
+def _example_groups(examples: Sequence[Mapping], models: Sequence[str], final: str) -> list[dict[str, Any]]:
+    """The examples by task, the final model's worst first, at most 40 a task and fewer when tasks and models are many.
+
+    [{"task", "label", "total", "items": [{"prompt", "about", "answers", "fault", "outputs": [{"model", "text",
+    "badges": [(word, tone)]}]}]}]; texts are cut at 600 bytes of HTML, so that the page stays below 2 MB.
+    """
+    by_task: dict[str, list[Mapping]] = {}
+    for example in examples:
+        by_task.setdefault(example["task"], []).append(example)
+    names = [task for task in [*TASKS, *by_task] if task in by_task]
+    cap = max(5, min(MAX_EXAMPLES_PER_TASK, MAX_ANSWERS // max(1, len(by_task) * len(models))))
+    groups = []
+    for task in dict.fromkeys(names):
+        ranked = sorted(by_task[task], key=lambda e: -_faults(task, e["outputs"].get(final)))
+        items = [
+            {
+                "prompt": _cut(e["prompt"]),
+                "about": e["entity"] or e["target"] or "",
+                "answers": _cut(" | ".join(e["answers"] or ())),
+                "fault": _faults(task, e["outputs"].get(final)) >= 0.5,
+                "outputs": [
+                    {"model": m, "text": _cut(out["text"]), "badges": _badges(task, out["judged"])}
+                    for m in models
+                    if (out := e["outputs"].get(m))
+                ],
+            }
+            for e in ranked[:cap]
+        ]
+        groups.append({"task": task, "label": task_label(task), "total": len(ranked), "items": items})
+    return groups
+
+
+def _faults(task: str, output: Mapping | None) -> float:
+    """How bad an answer is: the sum over its judged metrics of the distance from their better end."""
+    judged = output["judged"] if output else {}
+    sides = ((value, direction(task, metric)) for metric, value in judged.items() if value is not None)
+    return sum(1 - value if side > 0 else value for value, side in sides if side)
+
+
+def _badges(task: str, judged: Mapping[str, float | None]) -> list[tuple[str, str]]:
+    """(word, "good" | "bad" | "plain") for each judgement that has a word to say."""
+    badges = []
+    for metric, value in judged.items():
+        if value is None or metric not in BADGES:
+            continue
+        word = BADGES[metric][0 if value >= 0.5 else 1]
+        side = direction(task, metric) * (1 if value >= 0.5 else -1)
+        if word:
+            badges.append((word, {1: "good", -1: "bad", 0: "plain"}[side]))
+    return badges
+
+
+def _flat(config: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """A nested config as (dotted key, JSON value) rows."""
+    if not isinstance(config, dict) or (not config and prefix):
+        return [(prefix, json.dumps(config, ensure_ascii=False))]
+    return [row for key, value in config.items() for row in _flat(value, f"{prefix}.{key}" if prefix else key)]
+
+
+def _cut(text: str) -> str:
+    """As much of a text as takes 600 bytes once escaped and encoded, and a count of what is left out."""
+    sizes = accumulate(len(escape(character).encode()) for character in text[:MAX_TEXT_BYTES])
+    kept = sum(size <= MAX_TEXT_BYTES for size in sizes)
+    return text if kept == len(text) else f"{text[:kept]} … ({len(text) - kept} more characters)"
+
+
+def _seconds(seconds: float) -> str:
+    """12.3 -> "12.3 s", 754 -> "12 min 34 s", 7540 -> "2 h 06 min"."""
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
