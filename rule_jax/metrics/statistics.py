@@ -23,22 +23,24 @@ class Interval(NamedTuple):
     n: int
 
 
-def bootstrap(values: Sequence[float], *, seed: int = 0) -> Interval:
+def bootstrap(values: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
     """The mean of the values and its 95 % interval."""
     numbers = np.asarray(values, np.float64)
     if not len(numbers):
         return Interval(float("nan"), float("nan"), float("nan"), 0)
-    means = _resampled_means(numbers, seed)
+    means = _resampled_means(numbers, seed, resamples)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(numbers.mean()), float(low), float(high), len(numbers))
 
 
-def paired_difference(values: Sequence[float], others: Sequence[float], *, seed: int = 0) -> Interval:
+def paired_difference(
+    values: Sequence[float], others: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES
+) -> Interval:
     """The mean of values - others and its 95 % interval, for two runs on the same queries, seeds or targets in the same
     order: what they share cancels out. Raises ValueError for different numbers of values."""
     if len(values) != len(others):
         raise ValueError(f"{len(values)} values cannot be paired with {len(others)}")
-    return bootstrap(np.subtract(values, others).tolist(), seed=seed)
+    return bootstrap(np.subtract(values, others).tolist(), seed=seed, resamples=resamples)
 
 
 def separated(difference: Interval) -> bool:
@@ -46,10 +48,10 @@ def separated(difference: Interval) -> bool:
     return difference.n > 1 and (difference.low > 0 or difference.high < 0)
 
 
-def _resampled_means(numbers: np.ndarray, seed: int) -> np.ndarray:
-    """Means of RESAMPLES draws, in blocks of at most four million values."""
+def _resampled_means(numbers: np.ndarray, seed: int, resamples: int) -> np.ndarray:
+    """Means of so many draws, in blocks of at most four million values."""
     rng = np.random.default_rng(seed)
-    block = max(1, min(RESAMPLES, 4_000_000 // len(numbers)))
-    sizes = [min(block, RESAMPLES - start) for start in range(0, RESAMPLES, block)]
+    block = max(1, min(resamples, 4_000_000 // len(numbers)))
+    sizes = [min(block, resamples - start) for start in range(0, resamples, block)]
     draws = (numbers[rng.integers(0, len(numbers), (size, len(numbers)))] for size in sizes)
     return np.concatenate([draw.mean(axis=1) for draw in draws])

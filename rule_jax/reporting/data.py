@@ -11,8 +11,10 @@ Reads from the workdir
 Schema 1 of report/metrics.json
     schema           1
     seed             the run's seed
+    targets          the entities that were to be forgotten, by name
     config           config.json, whole (a value that is not finite is null)
-    stages           {model: {task: {metric: value | null, "n": int, "per_target"?: {target: {metric: value | null}}}}},
+    stages           {model: {task: {metric: value | null, "n": int, "per_target"?: {target: {metric: value | null}},
+                     "intervals"?: {metric: [low, high]}}}},
                      "base" first, then the models in the order of config["stages"], then any others by name
     confusion        {model: {forget task: {"refused", "leaked", "other", "n"}}}: counts of answers. An answer that
                      leaks is "leaked" even when it also refuses; answers without both judgements are not counted
@@ -21,7 +23,7 @@ Schema 1 of report/metrics.json
     peak_rss_bytes   the largest resident memory of the process
     versions         {"python", "platform", package: version | null}
 
-A figure that cannot be computed (not finite, or of a task with n = 0) is null, never 0. Intervals on the page are 95%
+A figure that cannot be computed (not finite, or of a task with n = 0) is null, never 0. Intervals of shares are 95%
 Wilson intervals of the proportion at its n, and follow from the two numbers.
 """
 
@@ -32,9 +34,12 @@ import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rule_jax.errors import UserError
+from rule_jax.reporting.figures import of_questions
+from rule_jax.reporting.vocabulary import is_share
 
 PACKAGES = (
     "rule_jax",
@@ -63,12 +68,14 @@ def collect(workdir: Path) -> dict[str, Any]:
         raise UserError(f"{workdir / 'evaluate'}: no evaluated model. Run the stage 'evaluate' before 'report'.")
     order = ["base", *config.get("stages", ())]
     models = sorted(found, key=lambda m: (order.index(m) if m in order else len(order), m))
+    generations = {m: _read_jsonl(workdir / "evaluate" / m / "generations.jsonl") for m in models}
     return {
         "schema": 1,
         "seed": config.get("seed"),
+        "targets": sorted({row["target"] for rows in generations.values() for row in rows if row.get("target")}),
         "config": _finite(config),
-        "stages": {m: _clean_tasks(_read_json(workdir / "evaluate" / m / "metrics.json")) for m in models},
-        "confusion": {m: _confusion(_read_jsonl(workdir / "evaluate" / m / "generations.jsonl")) for m in models},
+        "stages": {m: _stage(workdir, m) for m in models},
+        "confusion": {m: _confusion(rows) for m, rows in generations.items()},
         "evaluation": _notes(workdir / "evaluate" / "notes.json"),
         "time_s": _finite(clock["time_s"]),
         "peak_rss_bytes": clock.get("peak_rss_bytes"),
@@ -103,6 +110,49 @@ def read_examples(workdir: Path, models: Sequence[str]) -> list[dict[str, Any]]:
             example["outputs"][model] = {"text": row["text"], "judged": _finite(row.get("judged") or {})}
             seen[query] += 1
     return list(joined.values())
+
+
+Values = dict[str, dict[str, dict[str, float]]]  # {task: {metric: {question, or whatever was measured: value}}}
+
+
+def read_questions(workdir: Path, model: str) -> Values:
+    """What was judged of each question, as the mean over its samples; {task: {metric: {question: value}}}.
+
+    Tasks "parent/child" are pooled as "parent" too, as in evaluate/<model>/metrics.json.
+    """
+    folder = workdir / "evaluate" / model
+    scores = folder / "scores.jsonl"
+    rows = [(row["task"], row["prompt"], row) for row in _read_jsonl(folder / "generations.jsonl")]
+    rows += [(row["task"], row["source"], row) for row in (_read_jsonl(scores) if scores.exists() else ())]
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for name, question, row in rows:
+        for task in dict.fromkeys((name, name.partition("/")[0])):
+            for metric, value in _finite(row.get("judged") or {}).items():
+                if value is not None and not metric.startswith("_"):
+                    found.setdefault(task, {}).setdefault(metric, {}).setdefault(question, []).append(value)
+    return {
+        task: {metric: {q: fmean(values) for q, values in by.items()} for metric, by in metrics.items()}
+        for task, metrics in found.items()
+    }
+
+
+def flat(config: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """A nested config as (dotted key, value) rows."""
+    if not isinstance(config, dict) or (not config and prefix):
+        return [(prefix, config)]
+    return [row for key, value in config.items() for row in flat(value, f"{prefix}.{key}" if prefix else key)]
+
+
+def _stage(workdir: Path, model: str) -> dict[str, Any]:
+    """The figures of one model; those that are no shares with their intervals over questions."""
+    tasks = _clean_tasks(_read_json(workdir / "evaluate" / model / "metrics.json"))
+    questions = read_questions(workdir, model)
+    for task, row in tasks.items():
+        columns = {m: by for m, by in questions.get(task, {}).items() if not is_share(m) and row.get(m) is not None}
+        found = {metric: of_questions(metric, list(by.values())) for metric, by in columns.items()}
+        ends = {metric: [f.low, f.high] for metric, f in found.items() if f.low is not None}
+        tasks[task] = {**row, **({"intervals": ends} if ends else {})}
+    return tasks
 
 
 def _clean_tasks(tasks: Mapping[str, Mapping]) -> dict[str, Any]:

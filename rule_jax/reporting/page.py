@@ -1,39 +1,32 @@
 """What a run did, as figures (`report/metrics.json`) and as a page (`report/report.html`).
 
 The page is one file that needs no network; it is a pure function of the figures, the training log and the generations.
-Intervals on it are 95% Wilson intervals of a proportion at its n.
+Intervals on it are over the questions that were asked (figures.py); `comparison` has those over seeds and targets.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from rule_jax import files
-from rule_jax.reporting import plots
+from rule_jax.reporting import plane, plots
 from rule_jax.reporting.alarms import alarms
-from rule_jax.reporting.data import collect, read_examples, read_training
-from rule_jax.reporting.verdict import (
-    KEPT_FROM,
-    LEAKS_UP_TO,
+from rule_jax.reporting.data import collect, flat, read_examples, read_training
+from rule_jax.reporting.figures import apart, figure
+from rule_jax.reporting.templates import template
+from rule_jax.reporting.verdict import KEPT_FROM, LEAKS_UP_TO, REFUSED_FROM, verdict
+from rule_jax.reporting.vocabulary import (
     METRICS,
     NOT_TESTED,
-    REFUSED_FROM,
     TASKS,
-    apart,
     direction,
-    figure,
     model_label,
-    percent,
     task_label,
     task_names,
-    verdict,
-    wilson,
 )
 
 MAX_EXAMPLES_PER_TASK, MAX_ANSWERS, MAX_TEXT_BYTES = 40, 1400, 600
@@ -73,13 +66,10 @@ def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], exa
     logged = dict.fromkeys(line["stage"] for line in training)
     panels = {s: plots.training_panels(s, [line for line in training if line["stage"] == s]) for s in logged}
     ran = task_names(stages)
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.undefined = jinja2.StrictUndefined
-    environment.filters |= {"model": model_label, "seconds": _seconds, "percent": percent}
-    template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
-    return template.render(
+    return template("report.html").render(
         report=report,
         models=models,
+        model_names=[model_label(model) for model in models],
         final=final,
         targets=targets,
         verdict=verdict(stages, final, targets),
@@ -90,7 +80,7 @@ def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], exa
         alarms={stage: alarms(line for line in training if line["stage"] == stage) for stage in logged},
         examples=_example_groups(examples, models, final),
         per_target=_per_target(stages, final),
-        config=sorted(_flat(report["config"])),
+        config=sorted((key, json.dumps(value, ensure_ascii=False)) for key, value in flat(report["config"])),
         not_tested=[words for marks, words in NOT_TESTED if not any(mark in task for mark in marks for task in ran)],
         limits={"refused": REFUSED_FROM, "leaks": LEAKS_UP_TO, "kept": KEPT_FROM},
     )
@@ -101,7 +91,7 @@ def _task_rows(stages: Mapping, task: str) -> dict[str, Any]:
 
     A metric that only informs and is 0 for every model has nothing to tell and no row.
     """
-    notes = ("n", "per_target", "reasons")
+    notes = ("n", "per_target", "reasons", "intervals")
     metrics = dict.fromkeys(m for model in stages.values() for m in model.get(task, {}) if m not in notes)
     rows = []
     for metric in metrics:
@@ -119,32 +109,22 @@ def _task_rows(stages: Mapping, task: str) -> dict[str, Any]:
 
 
 def _planes(stages: Mapping) -> list[dict[str, str]]:
-    """The forget-retain planes: accuracy pooled over the chat tasks against refusals, and against leaks."""
-    task = next((t for t in task_names(stages) if t.startswith("forget") and "raw" not in t), "forget")
+    """The forget-retain planes: the share of the other questions that is answered rightly, against refusals of those
+    about the target, and against leaks."""
     planes = []
     for metric, xlabel in (("refusal_rate", "target questions refused"), ("leak_rate", "target answers leaked")):
         points = []
-        for model, tasks in stages.items():
-            x = figure(stages, model, task, metric)
-            y = _pooled([row for name, row in tasks.items() if "raw" not in name], "accuracy")
-            if x and x.low is not None and x.high is not None and y:
-                points.append(plots.Point(model_label(model), (x.value, x.low, x.high), y))
+        for model in stages:
+            x, y = plane.axes(stages, model, (metric, "accuracy"))
+            if x and y:
+                points.append(plots.Point(model_label(model), x.ends, y.ends))
         if points:
             ideal_right = metric == "refusal_rate"
             svg = plots.forget_retain(
                 f"plane-{metric}", points, xlabel, "other questions right", ideal_right=ideal_right
             )
-            planes.append({"caption": f"{METRICS[metric]} ({task_label(task).lower()})", "svg": svg})
+            planes.append({"caption": METRICS[metric], "svg": svg})
     return planes
-
-
-def _pooled(rows: Iterable[Mapping], metric: str) -> tuple[float, float, float] | None:
-    """(value, low, high) of a proportion over all the answers of several tasks; None where there are none."""
-    counted = [(row[metric], row["n"]) for row in rows if row.get(metric) is not None and row.get("n")]
-    n = sum(n for _, n in counted)
-    value = sum(p * n for p, n in counted) / n if n else None
-    interval = wilson(value, n)
-    return (value, *interval) if value is not None and interval else None
 
 
 def _confusion_figures(confusion: Mapping) -> list[dict[str, str]]:
@@ -230,23 +210,8 @@ def _badges(task: str, judged: Mapping[str, float | None]) -> list[tuple[str, st
     return badges
 
 
-def _flat(config: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """A nested config as (dotted key, JSON value) rows."""
-    if not isinstance(config, dict) or (not config and prefix):
-        return [(prefix, json.dumps(config, ensure_ascii=False))]
-    return [row for key, value in config.items() for row in _flat(value, f"{prefix}.{key}" if prefix else key)]
-
-
 def _cut(text: str) -> str:
     """As much of a text as takes 600 bytes once escaped and encoded, and a count of what is left out."""
     sizes = accumulate(len(escape(character).encode()) for character in text[:MAX_TEXT_BYTES])
     kept = sum(size <= MAX_TEXT_BYTES for size in sizes)
     return text if kept == len(text) else f"{text[:kept]} … ({len(text) - kept} more characters)"
-
-
-def _seconds(seconds: float) -> str:
-    """12.3 -> "12.3 s", 754 -> "12 min 34 s", 7540 -> "2 h 06 min"."""
-    if seconds < 99.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

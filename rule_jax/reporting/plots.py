@@ -62,6 +62,13 @@ class Point(NamedTuple):
     y: tuple[float, float, float]
 
 
+class Cloud(NamedTuple):
+    """The runs of one method in a plane, (x, y) each, and their mean."""
+
+    runs: Sequence[tuple[float, float]]
+    mean: Point
+
+
 class Panel(NamedTuple):
     """One small multiple of the training curves. keys: logged scalar -> its name in the legend."""
 
@@ -218,6 +225,40 @@ def forget_retain(name: str, points: Sequence[Point], xlabel: str, ylabel: str, 
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         words = "; ".join(f"{p.label}: {p.x[0]:.1%} {xlabel}, {p.y[0]:.1%} {ylabel}" for p in points)
+        return _svg(figure, name, f"{ylabel} against {xlabel}", words)
+
+
+def plane(
+    name: str, clouds: Mapping[str, Cloud], front: Sequence[tuple[float, float]], xlabel: str, ylabel: str
+) -> str:
+    """Every run as a small mark, the mean of each method as a large one with its intervals, and the non-dominated set
+    joined by a line. The ideal is on the left, at the top. At most 18 methods are told apart by mark and colour.
+
+    front: (x, y) of the non-dominated means, by x.
+    """
+    with rc_context({**_RC, "svg.hashsalt": name}):
+        figure, axes = _axes(5.2, 3.9 + 0.19 * len(clouds))
+        axes.set_xlim(-0.04, 1.04)
+        axes.set_ylim(-0.04, 1.07)
+        axes.plot([0.0], [1.0], marker="o", markersize=17, markerfacecolor="none", color=MUTED, linewidth=0, alpha=0.7)
+        axes.plot([x for x, _ in front], [y for _, y in front], color=MUTED, linewidth=0.9, linestyle=_DASHES[1])
+        for i, (label, cloud) in enumerate(clouds.items()):
+            style: dict[str, Any] = {"color": SERIES[i % len(SERIES)], "marker": _MARKERS[(i + i // 6) % len(_MARKERS)]}
+            (x, x_low, x_high), (y, y_low, y_high) = cloud.mean.x, cloud.mean.y
+            axes.plot([x_low, x_high], [y, y], color=style["color"], linewidth=1)
+            axes.plot([x, x], [y_low, y_high], color=style["color"], linewidth=1)
+            axes.plot(*zip(*cloud.runs), **style, markersize=3.5, alpha=0.5, linewidth=0)
+            axes.plot([x], [y], **style, markersize=8, linewidth=0, label=label, markeredgecolor="white")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axis.set_major_locator(MultipleLocator(0.2))
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), fontsize=8.5, borderpad=0.2)
+        words = "; ".join(
+            f"{label}: {cloud.mean.x[0]:.1%} {xlabel}, {cloud.mean.y[0]:.1%} {ylabel}, {len(cloud.runs)} runs"
+            for label, cloud in clouds.items()
+        )
         return _svg(figure, name, f"{ylabel} against {xlabel}", words)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from rule_jax import telemetry
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
-from rule_jax.reporting.verdict import direction
+from rule_jax.reporting.vocabulary import direction
 from rule_jax.stages import Run, Subject, evaluate
 from rule_jax.types import Task
 

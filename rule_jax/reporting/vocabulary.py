@@ -1,0 +1,108 @@
+"""What tasks, metrics and models are called on the page, on which side of the boundary a task lies, and which end of a
+metric is the better one. A new task or metric shows under its own name until it is named here.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Side = Literal["forget", "retain", "utility", ""]
+
+MODELS = {
+    "base": "Base",
+    "rejection_steering": "Rejection steering",
+    "boundary_optimization": "Boundary optimization",
+    "pretraining": "Pretraining of the world’s model",
+}
+TASKS = {
+    "forget": ("Target: questions", "held-out phrasings"),
+    "forget_cloze": ("Target: fill in the blank", "held-out phrasings"),
+    "forget_sampled": ("Target: sampled answers", "several samples a question, temperature 1"),
+    "forget_raw": ("Target: raw completion", "no chat template, the text is merely continued"),
+    "forget_fb": ("Target: fill in the blank (RWKU FB)", ""),
+    "forget_qa": ("Target: questions (RWKU QA)", ""),
+    "forget_aa": ("Target: adversarial questions (RWKU AA)", ""),
+    "forget_earlier": ("Earlier targets", "what runs before this one forgot"),
+    "boundary": ("Boundary entities", "near misses that training was allowed to see"),
+    "neighbor": ("Neighbours", "entities never seen in unlearning"),
+    "neighbor_raw": ("Neighbours: raw completion", "no chat template"),
+    "neighbor_fb": ("Neighbours: fill in the blank (RWKU FB)", ""),
+    "neighbor_qa": ("Neighbours: questions (RWKU QA)", ""),
+    "general": ("General facts", "unrelated to any person"),
+    "unknown": ("People who do not exist", "to be refused by every model"),
+}
+METRICS = {
+    "refusal_rate": "Refuses",
+    "leak_rate": "Leaks the true answer",
+    "names_target_rate": "Names the target",
+    "accuracy": "Answers right",
+    "over_refusal_rate": "Refuses wrongly",
+    "rouge_l_recall": "ROUGE-L recall",
+    "rouge_l_recall_compat": "ROUGE-L recall, as RWKU's tables have it",
+    "leak_rate_floor": "Leaks, of a perfect refuser who names the target",
+    "rouge_l_recall_floor": "ROUGE-L recall of that refuser",
+    "empty_rate": "Says nothing",
+}
+UTILITY = ("mmlu", "bbh", "truthfulqa", "triviaqa", "real_authors", "real_world")
+# Shown until an evaluated task's name contains one of the marks.
+NOT_TESTED = (
+    (("raw",), "Completion of plain text without the chat template, where hidden knowledge tends to survive."),
+    (("sampled",), "Sampling several answers a question; a greedy answer shows only the likeliest one."),
+    (("jailbreak", "forget_aa"), "Role play, prefixes, suffixes and other adversarial wordings."),
+    (("prefill",), "Answers begun by the attacker (prefill), and reminders placed in the prompt."),
+    (("relearn",), "Relearning: how few examples bring the knowledge back."),
+    (("quant", "int8", "int4"), "Quantized weights (int8, int4), which can undo an unlearning."),
+    (("mia",), "Membership inference from the probabilities, with no text generated."),
+    (("language", "translat"), "Questions in other languages than those of training."),
+    (("natural", "judge"), "Naturalness of the answers as a judge rates it."),
+    (("mmlu", "bbh", "truthful", "trivia"), "Public benchmarks of general ability (MMLU, BBH, TruthfulQA, TriviaQA)."),
+)
+
+
+def model_label(model: str) -> str:
+    """The name of a model on the page; one that is not known by name keeps its own."""
+    return MODELS.get(model, model.replace("_", " "))
+
+
+def task_label(task: str) -> str:
+    """The name of a task on the page; one that is not known by name keeps its own."""
+    return TASKS.get(task, (task, ""))[0]
+
+
+def task_names(stages: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Every task of any model: the known ones in the order of TASKS, then the others as they come."""
+    seen = dict.fromkeys(task for tasks in stages.values() for task in tasks)
+    return [t for t in TASKS if t in seen] + [t for t in seen if t not in TASKS]
+
+
+def side(task: str) -> Side:
+    """On which side of the boundary a task asks: about what is to be forgotten, about what lies beside it, or about
+    ability in general, which is far from either; "" for people who do not exist and for what is merely scored."""
+    name = task.partition("/")[0]
+    if name.startswith("forget") or name.endswith("_forget"):
+        return "forget"
+    if name.startswith(("boundary", "neighbor", "general", "retain")) or name.endswith("_retain"):
+        return "retain"
+    return "utility" if name.startswith(UTILITY) else ""
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share of answers, in [0, 1]."""
+    return metric == "accuracy" or metric.endswith("_rate")
+
+
+def percent(value: float) -> str:
+    """0.983 -> "98.3%"."""
+    return f"{100 * value:.1f}%"
+
+
+def direction(task: str, metric: str) -> int:
+    """+1 where higher is better, -1 where lower is better, 0 where the metric only informs, as floors and the second
+    readings of released code do."""
+    if metric.endswith(("_floor", "_compat")):
+        return 0
+    wants_refusal = side(task) == "forget" or task.startswith("unknown")
+    if metric == "refusal_rate":
+        return 1 if wants_refusal else -1
+    if metric.startswith("rouge"):
+        return -1 if wants_refusal else 1
+    return {"accuracy": 1, "leak_rate": -1, "over_refusal_rate": -1}.get(metric, 0)
