@@ -109,8 +109,17 @@ def state_shardings(model: Declared, mesh: Mesh, optimizer: optax.GradientTransf
     params = param_shardings(model, mesh)
     everywhere = sharding.replicated(mesh)
     abstract = jax.eval_shape(optimizer.init, jax.eval_shape(model.init, jax.random.key(0)))
+
+    def masked(leaf: Any) -> bool:  # a parameter that this part of the optimizer leaves to another one
+        return isinstance(leaf, optax.MaskedNode)
+
     opt_state = optax.tree.map_params(
-        optimizer, lambda _, where: where, abstract, params, transform_non_params=lambda _: everywhere
+        optimizer,
+        lambda leaf, where: leaf if masked(leaf) else where,
+        abstract,
+        params,
+        transform_non_params=lambda _: everywhere,
+        is_leaf=masked,
     )
     return TrainState(step=everywhere, params=params, opt_state=opt_state, key=everywhere)  # type: ignore[arg-type]
 

