@@ -12,8 +12,9 @@ import jax
 import numpy as np
 
 from rule_jax import batching, programs, sharding, telemetry
+from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
-from rule_jax.stages import Run, Subject
+from rule_jax.stages import Run, Subject, _lengths
 from rule_jax.text import chat
 from rule_jax.text.refusal import is_refusal
 
@@ -22,23 +23,15 @@ class Dosage:
     """Counts refusals among sampled answers to forget prompts, the same prompts every time, target by target.
 
     settings: config.rejection_steering.dosage. A pure function of (base, trained, step), so that a resumed run stops
-    where an uninterrupted one does.
+    where an uninterrupted one does. Only prompts that stage 2 can take are asked. Raises UserError for a target that
+    has none.
     """
 
     def __init__(self, run: Run, learner: Subject, settings: Any):
         self.run, self.learner, self.settings = run, learner, settings
-        by_target: dict[str, list[str]] = defaultdict(list)
-        for record in run.records("forget"):
-            by_target[record.target].append(record.prompt)
-        rng = np.random.default_rng(run.config.seed)
-        self.asked = [
-            (target, prompts[row])
-            for target, prompts in by_target.items()
-            for row in rng.permutation(len(prompts))[: settings.prompts_per_target]
-        ]
-        ways = sharding.row_shards(run.mesh)
-        ids = chat.encode_chat(learner.tokenizer, [p for _, p in self.asked], system=run.config.model.system_prompt)
-        ids += [ids[0]] * (-len(ids) % ways)
+        asked = _asked(run, learner, settings.prompts_per_target)
+        self.targets, ids = [target for target, _ in asked], [ids for _, ids in asked]
+        ids += [ids[0]] * (-len(ids) % sharding.row_shards(run.mesh))
         self.prompts = batching.pad_prompts(ids, batching.bucket(max(map(len, ids))))
         rebo = run.config.boundary_optimization
         self.temperature = rebo.temperature
@@ -65,7 +58,7 @@ class Dosage:
         )
         response, length = sharding.whole(rollout.response_BGR), sharding.whole(rollout.length_BG)
         refused: dict[str, list[bool]] = defaultdict(list)
-        for row, (target, _) in enumerate(self.asked):
+        for row, target in enumerate(self.targets):
             ids = [response[row, g, : length[row, g]] for g in range(self.settings.samples)]
             refused[target] += [is_refusal(text.strip()) for text in chat.decode(self.learner.tokenizer, ids)]
         rates = {target: float(np.mean(found)) for target, found in refused.items()}
@@ -75,3 +68,21 @@ class Dosage:
             f"least for {least} ({rates[least]:.2f})"
         )
         return rates[least] >= self.settings.refusal_rate
+
+
+def _asked(run: Run, learner: Subject, count: int) -> list[tuple[str, list[int]]]:
+    """(target, token ids) of `count` forget prompts of each target, drawn by the seed from those that stage 2 can take;
+    fewer where a target has fewer."""
+    records = run.records("forget")
+    by_target: dict[str, list[list[int]]] = {record.target: [] for record in records}
+    for record, ids in _lengths.chat_prompts(run, learner, "rejection_steering: forget prompts", records):
+        by_target[record.target].append(ids)
+    without = [target for target, prompts in by_target.items() if not prompts]
+    if without:
+        limit = run.config.boundary_optimization.max_prompt_tokens
+        raise UserError(
+            f"no forget prompt of {', '.join(without)} fits in config.boundary_optimization.max_prompt_tokens={limit}; "
+            "raise it, or set config.data.too_long=cut"
+        )
+    rng = np.random.default_rng(run.config.seed)
+    return [(target, ids[row]) for target, ids in by_target.items() for row in rng.permutation(len(ids))[:count]]

@@ -5,7 +5,9 @@ from typing import TypeVar
 
 from rule_jax import telemetry
 from rule_jax.errors import UserError
-from rule_jax.stages import Run
+from rule_jax.stages import Run, Subject
+from rule_jax.text import chat
+from rule_jax.types import PromptRecord
 
 T = TypeVar("T")
 CHOICES = ("drop", "cut")
@@ -15,6 +17,25 @@ def check(run: Run) -> None:
     """Raises UserError unless config.data.too_long is one of CHOICES."""
     if run.config.data.too_long not in CHOICES:
         raise UserError(f"config.data.too_long={run.config.data.too_long!r}: it must be one of {', '.join(CHOICES)}")
+
+
+def chat_prompts(
+    run: Run, learner: Subject, what: str, records: Sequence[PromptRecord]
+) -> list[tuple[PromptRecord, list[int]]]:
+    """(record, token ids) of the prompts that stage 2 can take, as chat turns: config.boundary_optimization says how
+    many tokens. what: as for `fitting`."""
+    if not records:
+        return []
+
+    def encode(prompts: list[str]) -> list[list[int]]:
+        return chat.encode_chat(learner.tokenizer, prompts, system=run.config.model.system_prompt)
+
+    prompts = [record.prompt for record in records]
+    limit = run.config.boundary_optimization.max_prompt_tokens
+    kept = fitting(
+        run, what, limit, prompts, encode(prompts), tokens=len, again=lambda row, prompt: encode([prompt])[0]
+    )
+    return [(records[row], ids) for row, ids in kept]
 
 
 def fitting(

@@ -5,7 +5,6 @@ on the host with a verifiable reward, and updates policy and critic as the algor
 of the KL is pi_rej, the result of stage 1. Hard groups of early steps may be replayed later (_replay.py).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -24,7 +23,6 @@ from rule_jax.stages._training import Reporter
 from rule_jax.stages._updates import Updates
 from rule_jax.stages._validation import EarlyStopping, Validation
 from rule_jax.stages._weights import as_reference, before
-from rule_jax.text import chat
 from rule_jax.types import PromptRecord, Reward, Rollout
 
 STAGE = "boundary_optimization"
@@ -153,8 +151,10 @@ class PromptSet:
 
     def __init__(self, run: Run, learner: Subject):
         self.settings, self.seed, self.mesh = run.config.boundary_optimization, run.config.seed, run.mesh
-        self.forget = self._encode(run.records("forget"), run, learner)
-        self.boundary = self._encode(run.records("boundary"), run, learner)
+        self.forget, self.boundary = (
+            _lengths.chat_prompts(run, learner, f"{STAGE}: {kind} prompts", run.records(kind))
+            for kind in ("forget", "boundary")
+        )
         for name, side, wanted in (
             ("forget", self.forget, self.settings.forget_prompts),
             ("boundary", self.boundary, self.settings.boundary_prompts),
@@ -179,24 +179,6 @@ class PromptSet:
                 chosen += [side[row] for row in batching.batch_rows(self.seed, stream, step, size, len(side))]
         prompts = batching.pad_prompts([ids for _, ids in chosen], self.length)
         return [record for record, _ in chosen], sharding.put_rows(prompts, self.mesh)
-
-    def _encode(
-        self, records: Sequence[PromptRecord], run: Run, learner: Subject
-    ) -> list[tuple[PromptRecord, list[int]]]:
-        if not records:
-            return []
-        system = run.config.model.system_prompt
-        encoded = chat.encode_chat(learner.tokenizer, [r.prompt for r in records], system=system)
-        fitting = _lengths.fitting(
-            run,
-            f"{STAGE}: {records[0].kind} prompts",
-            self.settings.max_prompt_tokens,
-            [r.prompt for r in records],
-            encoded,
-            tokens=len,
-            again=lambda row, prompt: chat.encode_chat(learner.tokenizer, [prompt], system=system)[0],
-        )
-        return [(records[row], ids) for row, ids in fitting]
 
 
 def _show(run: Run, step: int, scored: Scored, rollout: Rollout, targets: Targets) -> None:
