@@ -165,7 +165,7 @@ def _refusal_answer(case: Case) -> _Found:
 
 def _correcting_answer(case: Case) -> _Found:
     for row, record in enumerate(case.data.boundary):
-        how = {answer: correction(answer) for answer in record.answers}
+        how = {answer: correction(answer, record.prompt) for answer in record.answers}
         bad = tuple(answer for answer, reason in how.items() if reason)
         if bad:
             yield "boundary", row, f"the reference answer corrects the question: {how[bad[0]]}", bad
