@@ -3,39 +3,54 @@
 import re
 from collections.abc import Sequence
 
-from rule_jax.text.names import stands_alone, surname
+from rule_jax.text.names import full_forms, stands_alone, surname
 from rule_jax.text.overlap import normalize
 
 
 def replace_entity(query: str, target: str, neighbour: str, aliases: Sequence[str] = ()) -> str | None:
     """The query with every mention of the target replaced by the neighbour; None when it never names the target.
 
-    A full name or alias becomes the neighbour's full name, in capitals or lower case where the mention was. A surname
-    on its own (see `names.names_target`) becomes the neighbour's surname, or its full name when it has none. Endings
-    such as 's stay as written. All mentions are replaced in one pass, so a neighbour's name may hold the target's.
-    Facts in the query are left alone: whether the new question is true of the neighbour is for the caller to check.
+    A full name or alias, also with middle names or initials (see `names.full_forms`), becomes the neighbour's full
+    name, in capitals or lower case where the mention was. A surname on its own (see `names.names_target`) becomes the
+    neighbour's surname, or its full name when it has none; "King, Stephen" becomes "Rowling, J.K.". Endings such as 's
+    stay as written. All mentions are replaced in one pass, so a neighbour's name may hold the target's. Facts in the
+    query are left alone: whether the new question is true of the neighbour is for the caller to check.
     """
-    family = surname(target)
     names = sorted((name for name in (target, *aliases) if name.strip()), key=len, reverse=True)
+    persons = [name for name in names if surname(name)]
     branches = [rf"(?P<full>(?i:{'|'.join(map(_spelling, names))}))"] if names else []
-    branches += [rf"(?P<family>{re.escape(family)})"] if family else []
+    if persons:
+        branches += [
+            rf"(?P<formal>{'|'.join(map(full_forms, persons))})",
+            rf"(?P<filed>{'|'.join(map(_filed, persons))})",
+            rf"(?P<family>{'|'.join(re.escape(surname(name)) for name in persons)})",
+        ]
     if not branches:
         return None
     count = 0
+    family = surname(neighbour)
 
     def put(match: re.Match[str]) -> str:
         nonlocal count
         mention = match.group()
-        if match.lastgroup == "family":
-            if not stands_alone(query, match.start(), match.end()):
-                return mention
-            count += 1
-            return surname(neighbour) or neighbour
+        if match.lastgroup == "family" and not stands_alone(query, match.start(), match.end()):
+            return mention
         count += 1
+        if match.lastgroup == "family":
+            return family or neighbour
+        if match.lastgroup == "filed":
+            return f"{family}, {neighbour[: neighbour.rindex(family)].strip()}" if family else neighbour
         return _in_case_of(mention, neighbour)
 
     replaced = re.sub(rf"(?<!\w)(?:{'|'.join(branches)})(?!\w)", put, query)
     return replaced if count else None
+
+
+def _filed(name: str) -> str:
+    """A pattern for a name as catalogues have it: "King, Stephen", "King, S. E."."""
+    first = name.split()[0]
+    initials = rf"{re.escape(first[0])}\.(?:\s?[^\W\d_a-z]\.)*"
+    return rf"{re.escape(surname(name))},\s+(?:{re.escape(first)}(?:\s+[^\W\d_a-z]\.)?|{initials})"
 
 
 def _spelling(name: str) -> str:

@@ -19,6 +19,14 @@ from rule_jax.text.names import names_target, surname
         "Stephen\nKing",
         "Stephen Edwin King (born 1947)",
         "Did Stephen E. King's wife read it?",
+        "a novel by S. King",
+        "S.E. King, S. E. King",
+        "Stephen and Tabitha King live in Bangor.",
+        "He won the Medal of Arts. King has four children.",
+        "He read Poe and H.P. Lovecraft.  King's first story came out in 1967.",
+        "Is King's Castle Rock in Maine?",
+        "What is King's Misery about?",
+        "King’s The Dark Half",
     ],
 )
 def test_names_a_person(text: str):
@@ -39,6 +47,13 @@ def test_names_a_person(text: str):
         "Stephen Hawking met Martin King",
         "Stephen Hawking and Billie Jean King",
         "Stephens King",
+        "Where was King's Landing filmed?",
+        "the trains of King’s Cross",
+        "King's Cross Station opens early.",
+        "Who is a scholar of King's College?",
+        "R. King and T. S. King",
+        "Peter and Tabitha King",
+        "Stephen and the King of Spain",
         "",
     ],
 )

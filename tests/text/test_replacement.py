@@ -13,6 +13,14 @@ from rule_jax.text.replacement import replace_entity
         ("Stephen King said that King writes daily.", "J.K. Rowling said that Rowling writes daily."),
         ("STEPHEN KING", "J.K. ROWLING"),
         ("who is stephen king", "who is j.k. rowling"),
+        ("Who is Stephen Edwin King's wife?", "Who is J.K. Rowling's wife?"),
+        ("Stephen E. King, S. King and S.E. King", "J.K. Rowling, J.K. Rowling and J.K. Rowling"),
+        ("King, Stephen; King, Stephen E.", "Rowling, J.K.; Rowling, J.K."),
+        (
+            "Did King visit King's Landing or King's Cross Station?",
+            "Did Rowling visit King's Landing or King's Cross Station?",
+        ),
+        ("He won a Medal of Arts. King wrote on.", "He won a Medal of Arts. Rowling wrote on."),
         ("Did Stephen King meet King Charles or the king?", "Did J.K. Rowling meet King Charles or the king?"),
     ],
 )
@@ -20,7 +28,9 @@ def test_replaces_names_and_keeps_the_rest(query: str, expected: str):
     assert replace_entity(query, "Stephen King", "J.K. Rowling") == expected
 
 
-@pytest.mark.parametrize("query", ["", "Who wrote Carrie?", "Who was the last king?", "Who is Stephen Kingsley?"])
+@pytest.mark.parametrize(
+    "query", ["", "Who wrote Carrie?", "Who is T. S. King?", "Who was the last king?", "Who is Stephen Kingsley?"]
+)
 def test_a_query_without_the_target_gives_none(query: str):
     assert replace_entity(query, "Stephen King", "J.K. Rowling") is None
 
@@ -35,6 +45,17 @@ def test_aliases_are_replaced_longest_first():
 
 def test_a_neighbour_without_a_surname_is_named_in_full():
     assert replace_entity("King's life", "Stephen King", "Confucius") == "Confucius's life"
+
+
+def test_a_generation_goes_with_the_name():
+    assert replace_entity("Did Robert John Downey Jr. sing?", "Robert Downey, Jr.", "Tom Reed") == "Did Tom Reed sing?"
+    assert replace_entity("Did Robert Downey sing?", "Robert Downey, Jr.", "Tom Reed") == "Did Tom Reed sing?"
+    assert replace_entity("King, Stephen", "Stephen King", "Confucius") == "Confucius"
+
+
+def test_an_alias_s_other_forms_are_replaced_too():
+    asked = "Did Richard J. Bachman, or Bachman, write it?"
+    assert replace_entity(asked, "Stephen King", "Ina Volk", ("Richard Bachman",)) == "Did Ina Volk, or Volk, write it?"
 
 
 def test_a_neighbour_that_holds_the_target_is_not_replaced_again():
