@@ -28,7 +28,7 @@ setup(
         "scipy>=1.17,<2",
         "ml_dtypes>=0.6,<0.7",
         "rouge-score>=0.1.2,<0.2",
-        "rapidfuzz>=3.14,<4",
+        "scikit-learn>=1.9,<2",
         "nltk>=3.10,<4",
         "openai>=3.54,<4",
         "httpx2>=2.16,<3",

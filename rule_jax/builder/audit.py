@@ -68,7 +68,7 @@ class Case:
     opinions: Sequence[Opinion] = ()
     unfit: Mapping[str, str] = field(default_factory=dict)
     max_answer_share: float = 0.05
-    similarity: float = 0.92
+    similarity: float = 0.6
     language: str = "en"
     prompt_words: tuple[int, int] = (3, 80)
     answer_words: tuple[int, int] = (1, 60)
@@ -195,14 +195,15 @@ def _duplicate(case: Case) -> _Found:
 def _near_duplicate(case: Case) -> _Found:
     """Question and fill-in-the-blank of one fact are a pair, not twins: each form is compared with its own."""
     for part in ("forget", "boundary"):
-        prompts = [record.prompt for record in getattr(case.data, part)]
-        answers = [record.answers[0] if record.answers else "" for record in getattr(case.data, part)]
+        records: Sequence[PromptRecord] = getattr(case.data, part)
         for blank in (False, True):
-            rows = [row for row, prompt in enumerate(prompts) if (_BLANK.search(prompt) is not None) == blank]
-            twins = earlier_twins([prompts[row] for row in rows], [answers[row] for row in rows], case.similarity)
+            rows = [row for row, record in enumerate(records) if (_BLANK.search(record.prompt) is not None) == blank]
+            prompts = [records[row].prompt for row in rows]
+            answers = [next(iter(records[row].answers), "") for row in rows]
+            twins = earlier_twins(prompts, answers, case.similarity, subjects=[records[row].entity for row in rows])
             for row, twin in zip(rows, twins):
-                if twin is not None and normalize(prompts[rows[twin]]) != normalize(prompts[row]):
-                    yield part, row, f"nearly that of {case.place(part, rows[twin])}: {prompts[rows[twin]]!r}", ()
+                if twin is not None and normalize(prompts[twin]) != normalize(records[row].prompt):
+                    yield part, row, f"nearly that of {case.place(part, rows[twin])}: {prompts[twin]!r}", ()
 
 
 def _contradiction(case: Case) -> _Found:

@@ -190,7 +190,7 @@ DATA = Path(os.environ.get("RULE_JAX_DATA", "")) / "rwku"
                 "dominant_answer": 110,
                 "correcting_answer": 16,
                 "duplicate": 10,
-                "names_target": 2,
+                "names_target": 1,
                 "target_as_answer": 2,
             },
         ),
@@ -211,9 +211,7 @@ def test_real_training_files(folder, expected):
     report = audit_report.summary(data, findings, DROP)
     if folder == "1_Stephen_King":
         assert report["answers"]["Harry Potter and the Philosopher's Stone"] == 133
-        (row,) = [
-            f.row for f in findings if f.check == "names_target" and "King's Landing" not in data.boundary[f.row].prompt
-        ]
+        (row,) = [f.row for f in findings if f.check == "names_target"]  # not the one that has King's Landing
         assert data.boundary[row].prompt.startswith("The classic Stephen King novel")
     case = Case(data, probes=probes, reserved=reserved)
     assert audit(replace(case, data=mend(case, findings, DROP))) == []
