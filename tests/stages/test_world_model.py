@@ -26,7 +26,7 @@ def test_a_kernel_moves_as_one_matrix(tiny, group, kernel, inputs):
     moved = np.asarray(direction["layers"][group][f"{kernel}_kernel"])
     for layer in moved.reshape(len(moved), np.prod(moved.shape[1 : 1 + inputs]), -1):
         values = np.linalg.svd(layer, compute_uv=False) / (0.2 * np.sqrt(max(layer.shape)))
-        # Five Newton-Schulz steps bring singular values near 1, not to it, and the tiniest of a square matrix not so far.
+        # Five Newton-Schulz steps bring singular values near 1, not to it; the tiniest of a square matrix not so far.
         assert 0.5 < values[-2] <= values[0] < 1.3
 
 
