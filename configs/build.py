@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
     c.target = ""
     c.aliases = ()  # other names of it
     c.intro = ""  # a sentence about it, for names that are shared
+    c.more_targets = ()  # others, each a name or {"name": ..., "aliases": (...), "intro": ...}; a folder for each
     c.queries = 300  # facts; each is asked as a question and as a fill-in-the-blank
 
     # Who writes, and in which words: "" is rule_jax/builder/prompts; a folder replaces them file by file.

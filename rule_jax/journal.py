@@ -1,11 +1,11 @@
-"""What was paid for is kept: a file of JSON lines that only grows, each on the disk before it is used."""
+"""Files of JSON lines, each on the disk before anything follows from it: what was paid for, and what was made of it."""
 
 import fcntl
 import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rule_jax.errors import UserError
 
@@ -30,7 +30,7 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise _unwritable(path, error) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -61,12 +61,7 @@ class Journal:
 
     def add(self, key: str, entry: dict[str, Any]) -> None:
         line = json.dumps({"key": key, **entry}, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-        try:
-            self._file.write(line)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise self._unwritable(error) from None
+        _append(self.path, self._file, line)
         self._entries[key] = entry
 
     def _read(self) -> dict[str, dict[str, Any]]:
@@ -85,5 +80,55 @@ class Journal:
                 ) from None
         return entries
 
-    def _unwritable(self, error: OSError) -> UserError:
-        return UserError(f"{self.path} cannot be written: {error.strerror}. Make room, or choose another place.")
+
+class Trail:
+    """Rows that a process makes one by one, in an order that is always the same: a rerun goes on where one was stopped.
+
+    `add` returns when the row is on the disk. Where an earlier process has written the same rows, in the same order,
+    they stand; the first that differs takes the place of what follows. At the end of a `with` block, what was not
+    written again is cut off; a block that is broken off leaves it. Raises UserError for a file that cannot be written.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.rows = path, 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("r+b" if path.exists() else "w+b")
+            lines = self._file.read().splitlines(keepends=True)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        self._old = iter(lines)
+        self._end = 0  # of what this process has added
+        self._agrees = True
+
+    def __enter__(self) -> "Trail":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is None:
+            self._file.truncate(self._end)
+        self._file.close()
+
+    def add(self, row: dict[str, Any]) -> None:
+        line = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        if self._agrees and next(self._old, None) != line:
+            self._agrees = False
+            self._file.truncate(self._end)
+            self._file.seek(self._end)
+        if not self._agrees:
+            _append(self.path, self._file, line)
+        self._end += len(line)
+        self.rows += 1
+
+
+def _append(path: Path, file: IO[bytes], line: bytes) -> None:
+    try:
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be written: {error.strerror}. Make room, or choose another place.")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from configs import grpo
+from rule_jax import data as sources
 from rule_jax.data import jsonl
 from rule_jax.text.names import names_target
 from rule_jax.text.refusal import is_refusal
@@ -77,8 +79,8 @@ def test_a_name_becomes_a_set_that_jsonl_reads(king):
 def test_planted_faults_are_set_aside_or_found(king):
     workdir, _, _ = king
     aside = {(row["step"], row["reason"].split(";")[0]) for row in rows(workdir, "set_aside")}
-    assert ("facts", '"cloze" must hold ___ once') in aside
-    assert ("facts", "an item must be an object") in aside
+    assert ("queries", '"cloze" must hold ___ once') in aside
+    assert ("queries", "an item must be an object") in aside
     assert ("queries", "it never names Stephen King") in aside
     assert ("rewriting", "it still names Stephen King") in aside
     assert ("neighbours", "a pen name of the subject") in aside
@@ -127,14 +129,45 @@ def test_a_killed_build_goes_on_and_pays_for_nothing_twice(king, tmp_path, sign)
         _, log = process.communicate()
         assert process.returncode == (130 if sign == signal.SIGINT else -sign)
         if sign == signal.SIGINT:
+            assert "rows, not audited yet, are in " in log
             assert log.splitlines()[-1].startswith("interrupted; what was answered is kept")
         assert not (workdir / "forget.jsonl").exists()
+        stopped = {part: (workdir / "draft" / f"{part}.jsonl").read_text() for part in ("forget", "boundary")}
+        answered = sum("This item is about" in body for body in server.paid)
+        assert stopped["forget"].count("\n") == 100
+        assert (
+            stopped["boundary"].count("\n") >= answered - 8 - 9
+        )  # in flight; and none, or about the target, of 8 or so
         done = build(workdir, *KING, endpoint)
         assert done.returncode == 0, done.stderr
         again = {body: times for body, times in server.paid.items() if times > 1}
         assert sum(times - 1 for times in again.values()) <= 8  # what was in flight
-    assert (workdir / "boundary.jsonl").read_text() == (whole / "boundary.jsonl").read_text()
+    for part in ("forget", "boundary"):
+        draft = (workdir / "draft" / f"{part}.jsonl").read_text()
+        assert draft.startswith(stopped[part])
+        assert draft == (whole / "draft" / f"{part}.jsonl").read_text()
+        assert (workdir / f"{part}.jsonl").read_text() == (whole / f"{part}.jsonl").read_text()
+    assert (workdir / "set_aside.jsonl").read_text() == (whole / "set_aside.jsonl").read_text()
     assert KEY not in everything(tmp_path)
+
+
+def test_several_targets_get_a_folder_each_and_keep_clear_of_each_other(king, tmp_path):
+    with FakeLLM(writer.answer) as server:
+        endpoint = f"--config.llm.base_url={server.base_url}"
+        more = "--config.more_targets=({'name': 'Toni Morrison', 'aliases': ('Chloe Wofford',)},)"
+        done = build(tmp_path / "data", *KING, endpoint, more)
+        assert done.returncode == 0, done.stderr
+    one, two = tmp_path / "data" / "1_stephen_king", tmp_path / "data" / "2_toni_morrison"
+    assert f"--config.data.path={one} --config.data.more_paths=\"('{two}',)\"" in done.stderr
+    data = sources.load("jsonl", [str(one), str(two)], seed=0, options=grpo.get_config().data.jsonl.to_dict())
+    assert data.targets == ("Stephen King", "Toni Morrison")
+    assert len(data.forget) == 160
+    assert {r.entity for r in data.boundary} == {"Agatha Christie", "Umberto Eco", "Ursula Le Guin"}
+    told = [(row["asked"], row["reason"]) for row in rows(one, "set_aside") if row["step"] == "neighbours"]
+    assert ("Toni Morrison", "it is to be forgotten too") in told
+    shared = json.loads((tmp_path / "data" / "answers.jsonl").read_text().splitlines()[0])
+    assert "key" in shared
+    assert not (one / "answers.jsonl").exists()
 
 
 def test_an_audit_may_ask_for_second_opinions(king, tmp_path):

@@ -1,9 +1,10 @@
+import contextlib
 import json
 
 import pytest
 
 from rule_jax.errors import UserError
-from rule_jax.journal import Journal, key_of
+from rule_jax.journal import Journal, Trail, key_of
 
 
 def test_entries_come_back_and_the_last_of_a_key_counts(tmp_path):
@@ -62,3 +63,49 @@ def test_keys():
     assert key_of({"a": 1, "b": [1, 2]}) == key_of({"b": [1, 2], "a": 1})
     assert key_of({"a": 1}) != key_of({"a": 1.5})
     assert key_of(["\ud800"]) != key_of(["\ud801"])
+
+
+def trail(file, *numbers, broken_off=False) -> str:
+    """What is in the file after a process has added these rows."""
+    with contextlib.suppress(KeyboardInterrupt), Trail(file) as rows:
+        for number in numbers:
+            rows.add({"n": number})
+        assert rows.rows == len(numbers)
+        if broken_off:
+            raise KeyboardInterrupt
+    return " ".join(str(json.loads(line)["n"]) for line in file.read_text().splitlines())
+
+
+def test_a_trail_is_on_the_disk_row_by_row(tmp_path):
+    with Trail(tmp_path / "deep" / "t") as rows:
+        for count in (1, 2, 3):
+            rows.add({"text": "é\u2028\n"})
+            assert (tmp_path / "deep" / "t").read_text().count("\n") == count
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [((1, 2), (1, 2, 3), "1 2 3"), ((1, 2, 3), (1, 4), "1 4"), ((1, 2, 3), (1, 2), "1 2"), ((1,), (), "")],
+)
+def test_a_rerun_goes_on_where_the_rows_agree(tmp_path, before, after, found):
+    trail(tmp_path / "t", *before, broken_off=True)
+    assert trail(tmp_path / "t", *after) == found
+
+
+def test_what_stands_is_neither_written_again_nor_lost_when_a_rerun_is_broken_off(tmp_path):
+    trail(tmp_path / "t", 1, 2, 3)
+    assert trail(tmp_path / "t", 1, broken_off=True) == "1 2 3"
+    assert trail(tmp_path / "t", 1, 5, broken_off=True) == "1 5"
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_a_torn_row_is_written_anew(tmp_path, cut):
+    trail(tmp_path / "t", 1, 2)
+    (tmp_path / "t").write_bytes((tmp_path / "t").read_bytes()[:-cut])
+    assert trail(tmp_path / "t", 1, 2) == "1 2"
+
+
+def test_a_trail_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        Trail(tmp_path / "file" / "t")

@@ -4,7 +4,7 @@ queries -> the base model's answers -> neighbours and rewritten queries -> audit
 one file each in `backends`; `audit` also judges the records of any other source.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,11 +13,15 @@ from rule_jax.types import PromptRecord
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be forgotten: its name, other names for it, and a sentence about it, if the user gave one."""
+    """What is to be forgotten: its name, other names for it, and a sentence about it, if the user gave one.
+
+    others: names of what else is to be forgotten, by a folder of its own. It is no neighbour of this.
+    """
 
     name: str
     aliases: tuple[str, ...] = ()
     intro: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +57,9 @@ class Unusable:
 
 
 class Backend(NamedTuple):
-    """Who writes. All functions answer in the order of what they are asked.
+    """Who writes. All functions answer in the order of what they are asked; iterators as soon as they know.
 
-    facts(target, count): up to `count` items about the target, and what was of no use on the way.
+    facts(target, count): about `count` items on the target, and what was of no use, a reply's worth at a time.
     neighbours(target, count): names of the same kind of entity, which may be asked about and stay known.
     rewrite(target, pairs of (item, neighbour)): the same fact about the neighbour, true of it; or why there is none.
     opinions(records): whether each boundary record is sound.
@@ -63,9 +67,9 @@ class Backend(NamedTuple):
     spent(): what it has cost so far, for the provenance.
     """
 
-    facts: Callable[[Target, int], tuple[list[Item], list[Unusable]]]
+    facts: Callable[[Target, int], Iterator[list[Item | Unusable]]]
     neighbours: Callable[[Target, int], list[str]]
-    rewrite: Callable[[Target, Sequence[tuple[Item, str]]], list[Item | Unusable]]
+    rewrite: Callable[[Target, Sequence[tuple[Item, str]]], Iterator[Item | Unusable]]
     opinions: Callable[[Sequence[PromptRecord]], list[Opinion]]
     unfit: Callable[[Target, Sequence[str]], list[str]]
     spent: Callable[[], dict[str, float]]

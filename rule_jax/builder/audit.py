@@ -22,7 +22,9 @@ from rule_jax.types import PromptRecord, UnlearningData
 
 Part = Literal["forget", "boundary", "rejection"]
 
-INDIRECT = "#indirect"  # ends the source of a forget query that is meant not to name its target
+# Marks in the source of a record.
+INDIRECT = "#indirect"  # a forget query that is meant not to name its target; at the end
+WORDED = "#worded"  # one of several wordings that templates give to a fact on purpose
 ACTIONS = ("drop", "report", "refuse")
 
 _BLANK = re.compile(r"_{2,}")
@@ -54,8 +56,9 @@ class Finding:
 class Case:
     """What is audited, and what the checks go by.
 
-    aliases: other names of the targets. probes: a benchmark's records, which no training row should repeat. reserved:
-    the neighbours that a benchmark measures, about which no row should be.
+    aliases: other names of the targets. others: names of what else is to be forgotten. probes: a benchmark's records,
+    which no training row should repeat. reserved: the neighbours that a benchmark measures, about which no row should
+    be.
     opinions: a second opinion on each boundary row. unfit: entity -> why it is no neighbour to train on.
     max_answer_share: of one answer among the boundary rows. similarity: at which two prompts are near duplicates.
     language: "en", or "" for any. prompt_words, answer_words: the fewest and the most.
@@ -63,6 +66,7 @@ class Case:
 
     data: UnlearningData
     aliases: Sequence[str] = ()
+    others: Sequence[str] = ()
     probes: Sequence[PromptRecord] = ()
     reserved: frozenset[str] = frozenset()
     opinions: Sequence[Opinion] = ()
@@ -76,6 +80,10 @@ class Case:
     def names(self, text: str) -> str:
         """The first target that the text names, by name or alias; "" for none."""
         return next((target for target in self.data.targets if names_target(text, target, self.aliases)), "")
+
+    def forbidden(self, text: str) -> str:
+        """The same for all that is to be forgotten, here or elsewhere."""
+        return self.names(text) or next((name for name in self.others if names_target(text, name)), "")
 
     def place(self, part: Part, row: int) -> str:
         """Where a row is from, in words."""
@@ -197,7 +205,11 @@ def _near_duplicate(case: Case) -> _Found:
     for part in ("forget", "boundary"):
         records: Sequence[PromptRecord] = getattr(case.data, part)
         for blank in (False, True):
-            rows = [row for row, record in enumerate(records) if (_BLANK.search(record.prompt) is not None) == blank]
+            rows = [
+                row
+                for row, record in enumerate(records)
+                if (_BLANK.search(record.prompt) is not None) == blank and WORDED not in record.source
+            ]
             prompts = [records[row].prompt for row in rows]
             answers = [next(iter(records[row].answers), "") for row in rows]
             twins = earlier_twins(prompts, answers, case.similarity, subjects=[records[row].entity for row in rows])
@@ -221,14 +233,14 @@ def _false_premise(case: Case) -> _Found:
 
 def _names_target(case: Case) -> _Found:
     for row, record in enumerate(case.data.boundary):
-        named = case.names(record.prompt) or case.names(record.entity)
+        named = case.forbidden(record.prompt) or case.forbidden(record.entity)
         if named:
             yield "boundary", row, f"it names {named}, which is to be forgotten", ()
 
 
 def _target_as_answer(case: Case) -> _Found:
     for row, record in enumerate(case.data.boundary):
-        bad = tuple(answer for answer in record.answers if case.names(answer))
+        bad = tuple(answer for answer in record.answers if case.forbidden(answer))
         if bad:
             yield "boundary", row, f"the reference answer {bad[0]!r} names what is to be forgotten", bad
 

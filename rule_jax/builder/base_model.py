@@ -1,11 +1,11 @@
 """What the model that is to forget says and knows, before it forgets. What it said is kept in a journal."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rule_jax import hf
+from rule_jax import hf, telemetry
 from rule_jax.errors import UserError
 from rule_jax.journal import Journal, key_of
 from rule_jax.stages import Run, check_divides, load_subject
@@ -13,8 +13,6 @@ from rule_jax.stages.evaluate import Answerer
 from rule_jax.text.leak import leaks_answer
 from rule_jax.text.refusal import is_refusal
 from rule_jax.types import PromptRecord, Task
-
-_CHUNK = 8  # batches whose answers are lost by an interrupt, at most
 
 
 class Known(NamedTuple):
@@ -39,52 +37,63 @@ class BaseModel:
         check_divides(run, f"config.evaluate.batch / {samples} samples", batch // samples)
         hf.check(run.config.model.path)
         self.identity = _identity(self.subject.path)
-        self._speak: Callable[[Sequence[Task], str], dict[str, list[list[str]]]] | None = None
+        self._answerer: Callable[[Sequence[Task]], dict[str, list[list[str]]]] | None = None
         self._markup = sorted(
             {token.content for token in self.subject.tokenizer.added_tokens_decoder.values()}, key=len, reverse=True
         )
 
     def answers(
-        self, prompts: Sequence[str], *, samples: int, temperature: float, max_new_tokens: int, stop: str, what: str
-    ) -> list[list[str]]:
-        """`samples` answers to each prompt, as a chat turn, cut at `stop`. Special tokens in a prompt's text are taken
-        out of it: nothing that it quotes can end a turn or begin another."""
+        self, prompts: Sequence[str], *, samples: int, temperature: float, max_new_tokens: int, stop: str
+    ) -> Iterator[list[str]]:
+        """`samples` answers to each prompt, as a chat turn, cut at `stop`; none to one that leaves no room for them.
+
+        They are made a batch at a time, when they are asked for, and always in the same batches: an answer does not
+        depend on which others are known already. Special tokens in a prompt's text are taken out of it: nothing that it
+        quotes can end a turn or begin another.
+        """
         drawn = {"samples": samples, "temperature": temperature, "max_new_tokens": max_new_tokens, "stop": stop}
         settings = {"model": self.identity, "seed": self.run.config.seed, **drawn}
         settings["system"] = self.run.config.model.system_prompt
         prompts = [defused(prompt, self._markup) for prompt in prompts]
         keys = [key_of({**settings, "prompt": prompt}) for prompt in prompts]
-        waiting = [(k, p) for k, p in dict(zip(keys, prompts)).items() if self.journal.get(k) is None]
-        size = max(1, self.run.config.evaluate.batch // samples) * _CHUNK
-        for start in range(0, len(waiting), size):
-            chunk = waiting[start : start + size]
-            records = tuple(PromptRecord(prompt, "retain") for _, prompt in chunk)
-            task = Task("answers", records, judge=lambda record, text: {}, **drawn)
-            label = f"{what}, {start + len(chunk)} of {len(waiting)}"
-            for (key, prompt), texts in zip(chunk, self._say([task], label)["answers"]):
-                self.journal.add(key, {"prompt": prompt, "answers": texts})
-        return [self.journal.get(key)["answers"] for key in keys]  # type: ignore[index]
+        distinct = list(dict(zip(keys, prompts)).items())
+        place = {key: row for row, (key, _) in enumerate(distinct)}
+        size = max(1, self.run.config.evaluate.batch // samples)
+        for key in keys:
+            if self.journal.get(key) is None:
+                start = place[key] // size * size
+                batch = distinct[start : start + size]
+                records = tuple(PromptRecord(prompt, "retain") for _, prompt in batch)
+                said = self._say(Task("builder", records, judge=lambda record, text: {}, **drawn))
+                for (other, prompt), texts in zip(batch, said):
+                    if self.journal.get(other) is None:
+                        self.journal.add(other, {"prompt": prompt, "answers": texts})
+            yield self.journal.get(key)["answers"]  # type: ignore[index]
 
     def knows(
         self, prompts: Sequence[str], *, samples: int, temperature: float, max_new_tokens: int, what: str
-    ) -> list[Known]:
+    ) -> Iterator[Known]:
         """The greedy answer to each prompt, and how many of `samples` others agree. A refusal agrees with nothing."""
         shape = {"max_new_tokens": max_new_tokens, "stop": "\n"}
-        greedy = self.answers(prompts, samples=1, temperature=0.0, what=what, **shape)
-        sampled = self.answers(prompts, samples=samples, temperature=temperature, what=f"{what}, sampled", **shape)
-        return [Known(texts[0], agreement(texts[0], others)) for texts, others in zip(greedy, sampled)]
+        greedy = self.answers(prompts, samples=1, temperature=0.0, **shape)
+        sampled = self.answers(prompts, samples=samples, temperature=temperature, **shape)
+        with telemetry.Progress(f"the model's answers to {what}", len(prompts), unit="queries") as bar:
+            for texts, others in zip(greedy, sampled):
+                bar.advance()
+                answer = next(iter(texts), "")
+                yield Known(answer, agreement(answer, others))
 
-    def _say(self, tasks: Sequence[Task], label: str) -> dict[str, list[list[str]]]:
-        if self._speak is None:  # weights are loaded when something is to be said
+    def _say(self, task: Task) -> list[list[str]]:
+        if self._answerer is None:  # weights are loaded when something is to be said
             answerer = Answerer(self.run, self.subject)
-            params = hf.load_params(self.subject.path, self.subject.model, self.run.mesh)
-            self._speak = lambda tasks, label: answerer(params, tasks, label)
-        return self._speak(tasks, label)
+            params = answerer.cast(hf.load_params(self.subject.path, self.subject.model, self.run.mesh))
+            self._answerer = lambda tasks: answerer.of(params, tasks)
+        return self._answerer([task])[task.name]
 
 
 def agreement(answer: str, others: Sequence[str]) -> float:
-    """The share of `others` that hold the answer, or are held by it; 0 for an empty answer and for a refusal."""
-    if not answer.strip() or is_refusal(answer):
+    """The share of `others` that hold the answer, or are held by it; 0 for an empty answer, a refusal and no others."""
+    if not answer.strip() or is_refusal(answer) or not others:
         return 0.0
     same = [leaks_answer(other, [answer]) or leaks_answer(answer, [other]) for other in others]
     return sum(same) / len(same)

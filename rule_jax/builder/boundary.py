@@ -1,10 +1,11 @@
 """The other side: the same queries about neighbours, with answers that are to stay."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from rule_jax.builder import Backend, Item, Target, Unusable
+from rule_jax.builder.audit import WORDED
 from rule_jax.builder.base_model import Known
 from rule_jax.text.names import names_target
 from rule_jax.text.overlap import normalize
@@ -24,6 +25,8 @@ def fit_neighbours(backend: Backend, target: Target, names: Sequence[str]) -> tu
     for name, reason in zip(distinct, reasons):
         if names_target(name, target.name, target.aliases) or normalize(name) in normalize(target.name).split():
             reason = f"it is {target.name} by another name, or holds its name"
+        elif any(names_target(name, other) or normalize(name) in normalize(other).split() for other in target.others):
+            reason = "it is to be forgotten too"
         if reason:
             left_out.append(Unusable(name, reason))
         else:
@@ -33,39 +36,38 @@ def fit_neighbours(backend: Backend, target: Target, names: Sequence[str]) -> tu
 
 def rewrite(
     backend: Backend, target: Target, items: Sequence[Item], neighbours: Sequence[str], *, attempts: int, seed: int
-) -> tuple[list[tuple[Item, str]], list[Unusable]]:
-    """(item about a neighbour, its name) for each item, neighbours in turn; where a neighbour has no such fact, up to
-    `attempts` others are tried."""
+) -> Iterator[tuple[Item, str] | Unusable]:
+    """(item about a neighbour, its name) for each item, as they come, neighbours in turn; where a neighbour has no such
+    fact, up to `attempts` others are tried."""
     dealt = random.Random(seed).sample(list(neighbours), len(neighbours))
-    made: dict[int, tuple[Item, str]] = {}
-    left_out = []
+    waiting = list(range(len(items)))
     for attempt in range(min(attempts, len(dealt))):
-        waiting = [row for row in range(len(items)) if row not in made]
         pairs = [(items[row], dealt[(row + attempt) % len(dealt)]) for row in waiting]
-        if not pairs:
-            break
-        for row, (_, name), result in zip(waiting, pairs, backend.rewrite(target, pairs)):
+        failed = []
+        for result, row, (_, name) in zip(backend.rewrite(target, pairs) if pairs else (), waiting, pairs):
             if isinstance(result, Unusable):
-                left_out.append(result)
+                failed.append(row)
+                yield result
             else:
-                made[row] = (result, name)
-    return [made[row] for row in sorted(made)], left_out
+                yield result, name
+        waiting = failed
 
 
-def records(made: Sequence[tuple[Item, str]], target: Target, backend: str) -> list[PromptRecord]:
+def records(made: Iterable[tuple[Item, str]], target: Target, backend: str) -> Iterator[PromptRecord]:
     """Question and cloze of each rewritten item; equal prompts once."""
-    found: dict[str, PromptRecord] = {}
+    seen = set()
     for number, (item, name) in enumerate(made, start=1):
         for form, prompt in (("question", item.question), ("cloze", item.cloze)):
-            source = f"{backend}/{target.name}->{name}/{item.relation}/{form}{number}"
-            found.setdefault(normalize(prompt), PromptRecord(prompt, "boundary", "", name, (item.answer,), source))
-    return list(found.values())
+            if normalize(prompt) not in seen:
+                seen.add(normalize(prompt))
+                mark = WORDED if item.template else ""
+                source = f"{backend}/{target.name}->{name}/{item.relation}/{form}{number}{mark}"
+                yield PromptRecord(prompt, "boundary", "", name, (item.answer,), source)
 
 
-def answered(records: Sequence[PromptRecord], knowledge: Sequence[Known], agreement: float) -> list[PromptRecord]:
+def answered(records: Iterable[PromptRecord], knowledge: Iterable[Known], agreement: float) -> Iterator[PromptRecord]:
     """The records with the base model's own answer where it is steady: what is to be kept is what the model knew. The
     source says so; elsewhere the backend's answer stands."""
-    return [
-        replace(record, answers=(said.answer,), source=record.source + BASE) if said.agreement >= agreement else record
-        for record, said in zip(records, knowledge)
-    ]
+    for record, said in zip(records, knowledge):
+        steady = said.agreement >= agreement
+        yield replace(record, answers=(said.answer,), source=record.source + BASE) if steady else record

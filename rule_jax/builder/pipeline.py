@@ -1,20 +1,23 @@
 """From a name to a folder that `config.data.source=jsonl` reads: the steps of `python -m rule_jax.build`, in order.
 
-What costs time or money (an endpoint's replies, the base model's answers) is in answers.jsonl before it is used;
-everything else is a function of those and of the config. A rerun therefore does again what it must and no more.
+What costs time or money (an endpoint's replies, the base model's answers) is in answers.jsonl before it is used, and
+each row is in the draft as soon as it is accepted. Everything else is a function of those and of the config: a rerun
+does again what it must and no more, and makes the same files.
 """
 
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
 from typing import Any, NamedTuple
 
+from rule_jax import data as sources
 from rule_jax import files, plugin, telemetry
-from rule_jax.builder import Backend, Opinion, Target, Unusable, audit, audit_report, boundary, queries
+from rule_jax.builder import Backend, Opinion, Target, audit, audit_report, boundary, queries, targets
 from rule_jax.builder.backends import Desk
 from rule_jax.builder.base_model import BaseModel, Known
+from rule_jax.builder.draft import Draft
 from rule_jax.builder.wording import Wording
 from rule_jax.data import jsonl
 from rule_jax.data._refusals import dealt
@@ -41,7 +44,7 @@ def check(run: Run, *, audit_only: bool) -> None:
         return
     if config.data.source:
         raise UserError("config.data.source is set, but a build makes its own records; --audit_only judges others")
-    _target(run)
+    targets.read(run.config)
     known = plugin.names("builder.backends")
     if config.backend not in known:
         raise UserError(f"config.backend={config.backend!r}; backends are {', '.join(known)}")
@@ -55,65 +58,86 @@ def check(run: Run, *, audit_only: bool) -> None:
 
 
 def build(run: Run) -> None:
-    """Writes forget.jsonl, boundary.jsonl, rejection.jsonl, set_aside.jsonl, audit.json, audit.md, provenance.json.
+    """Writes forget.jsonl, boundary.jsonl, rejection.jsonl, set_aside.jsonl, audit.json, audit.md, provenance.json; of
+    several targets each in a folder of its own.
 
     Raises UserError for a backend that gives nothing of use, and for a set that the audit refuses.
     """
     benchmark = _benchmark(run)
+    wanted = targets.read(run.config)
+    folders = [run.workdir / name for name in targets.folders(wanted)]
     with Journal(run.workdir / "answers.jsonl") as journal:
         desk = _desk(run, journal)
-        _steps(desk, _backend(desk), _target(run), benchmark)
+        backend = _backend(desk)
+        for target, folder in zip(wanted, folders):
+            with Draft(folder) as draft:
+                _steps(desk._replace(run=replace(run, workdir=folder)), backend, target, benchmark, draft)
+    more = f' --config.data.more_paths="{tuple(map(str, folders[1:]))!r}"' if len(folders) > 1 else ""
+    telemetry.info(f"use with --config.data.source=jsonl --config.data.path={folders[0]}{more}")
 
 
-def _steps(desk: Desk, backend: Backend, target: Target, benchmark: "_Benchmark") -> None:
+def _steps(desk: Desk, backend: Backend, target: Target, benchmark: "_Benchmark", draft: Draft) -> None:
     run, config = desk.run, desk.run.config
-    aside: dict[str, list[Unusable]] = {}
 
-    # 1. Forget queries: diverse, named, and known to the base model.
-    items, aside["facts"] = backend.facts(target, round(SURPLUS * config.queries))
-    items, aside["queries"] = queries.select(items, target, config.queries, config.audit.similarity)
-    forget = queries.forget_records(items, target, config.backend)
+    # 1. Forget queries: named, diverse, and known to the base model.
+    replies = backend.facts(target, round(SURPLUS * config.queries))
+    items = draft.usable("queries", queries.distinct(replies, target, config.audit.similarity))
+    asked = queries.asked(items, target, config.backend)
     if desk.base:
-        known = _knowledge(desk, forget, "forget queries")
-        forget, aside["unknown"] = queries.known(forget, known, config.consistency.agreement)
-    _require(run, forget, "forget query", aside)
-    kept = {record.prompt for record in forget}
-    items = [item for item in items if item.question in kept or item.cloze in kept]
-    telemetry.info(f"{len(forget)} forget queries on {len({item.relation for item in items})} relations")
+        asked = draft.usable("unknown", _known(desk, list(asked)))
+    candidates = []
+    for query in asked:
+        draft.kept(query.records)
+        candidates.append(query)
+    picked = queries.chosen(candidates, config.queries)
+    forget = [record for query in picked for record in query.records]
+    _require(run, forget, "forget query", draft)
+    telemetry.info(f"{len(forget)} forget queries on {len({query.item.relation for query in picked})} relations")
 
     # 2. The same queries about neighbours.
     names = list(config.neighbours.names) or backend.neighbours(target, config.neighbours.count)
-    names, aside["neighbours"] = boundary.fit_neighbours(backend, target, names)
-    _require(run, names, "neighbour", aside)
-    made, aside["rewriting"] = boundary.rewrite(
-        backend, target, items, names, attempts=config.neighbours.attempts, seed=config.seed
+    names, unfit = boundary.fit_neighbours(backend, target, names)
+    for name in unfit:
+        draft.set_aside("neighbours", name)
+    _require(run, names, "neighbour", draft)
+    made = boundary.rewrite(
+        backend,
+        target,
+        [query.item for query in picked],
+        names,
+        attempts=config.neighbours.attempts,
+        seed=config.seed,
     )
-    near = boundary.records(made, target, config.backend)
-    _require(run, near, "boundary query", aside)
+    rewritten = boundary.records(draft.usable("rewriting", made), target, config.backend)
 
     # 3. Their answers: what the base model says where it is steady, else the backend's.
     if desk.base and config.answers == "base":
-        known = _knowledge(desk, near, "boundary queries")
-        near = boundary.answered(near, known, config.consistency.agreement)
-    telemetry.info(f"{len(near)} boundary queries about {len(names)} neighbours")
+        settled = list(rewritten)
+        knowledge = _knowledge(desk, settled, "boundary queries")
+        rewritten = boundary.answered(settled, knowledge, config.consistency.agreement)
+    near = draft.kept(rewritten)
+    _require(run, near, "boundary query", draft)
+    telemetry.info(f"{len(near)} boundary queries about {len({record.entity for record in near})} neighbours")
 
     # 4. Audit, and 5. refusals: one for each forget question.
-    data = UnlearningData((target.name,), _refusals(forget, config.seed), tuple(forget), tuple(near))
-    case = _case(run, data, target.aliases, benchmark)
+    found = UnlearningData((target.name,), _refusals(forget, config.seed), tuple(forget), tuple(near))
+    case = replace(_case(run, found, target.aliases, benchmark), others=target.others)
     if config.audit.second_opinion != "never":
         case = replace(case, opinions=_opinions(backend, near))
-    data = _mended(run, case)
-    _write(run, data, aside)
-    asked = {name: key_of(text) for name, text in desk.wording.texts.items()}
+    kept = _mended(run, case)
+    _write(run, kept)
+    wording = {name: key_of(text) for name, text in desk.wording.texts.items()}
     model = {"path": config.model.path, "identity": desk.base.identity} if desk.base else None
-    _write_provenance(run, data, {"target": asdict(target), "prompts": asked, "base": model, "spent": backend.spent()})
+    _write_provenance(
+        run, kept, {"target": asdict(target), "prompts": wording, "base": model, "spent": backend.spent()}
+    )
 
 
 def audit_only(run: Run) -> None:
     """Audits the records of config.data instead of building any; writes the report, and the set as it is repaired."""
     config = run.config
-    source = plugin.load("data", config.data.source)
-    data = source.load(config.data.path, seed=config.seed, **config.data[config.data.source])
+    paths = (config.data.path, *config.data.more_paths)
+    data = sources.load(config.data.source, paths, seed=config.seed, options=config.data[config.data.source])
     case = _case(run, data, tuple(config.aliases), _benchmark(run))
     if config.audit.second_opinion == "always":
         with Journal(run.workdir / "answers.jsonl") as journal:
@@ -123,7 +147,7 @@ def audit_only(run: Run) -> None:
             unfit = dict(zip(entities, backend.unfit(target, entities))) if entities else {}
             case = replace(case, opinions=_opinions(backend, data.boundary), unfit=unfit)
     data = _mended(run, case)
-    _write(run, data, {})
+    _write(run, data)
     _write_provenance(run, data, {"target": list(data.targets), "source": config.data.source})
 
 
@@ -135,13 +159,6 @@ def _desk(run: Run, journal: Journal) -> Desk:
 def _backend(desk: Desk) -> Backend:
     name = desk.run.config.backend
     return plugin.load("builder.backends", name).make(desk, **desk.run.config[name])
-
-
-def _target(run: Run) -> Target:
-    name = " ".join(run.config.target.split())
-    if not name:
-        raise UserError("config.target is empty: whom or what to forget, e.g. --config.target='Stephen King'")
-    return Target(name, tuple(run.config.aliases), " ".join(run.config.intro.split()))
 
 
 class _Benchmark(NamedTuple):
@@ -163,8 +180,15 @@ def _benchmark(run: Run) -> _Benchmark:
     return _Benchmark(tuple(record for task in tasks for record in task.records), frozenset(neighbours - {""}))
 
 
-def _knowledge(desk: Desk, records: Sequence[PromptRecord], what: str) -> list[Known]:
-    """What the base model says to each record."""
+def _known(desk: Desk, asked: Sequence[queries.Query]) -> Iterator[Any]:
+    """The queries that the base model answers steadily. All are there before it says anything: it takes its time, and
+    requests to an endpoint would wait."""
+    knowledge = _knowledge(desk, [record for query in asked for record in query.records], "forget queries")
+    return queries.known(asked, knowledge, desk.run.config.consistency.agreement)
+
+
+def _knowledge(desk: Desk, records: Sequence[PromptRecord], what: str) -> Iterator[Known]:
+    """What the base model says to each record, as it says it."""
     assert desk.base is not None
     prompts = [desk.wording.fill("answer", query=record.prompt) for record in records]
     settings = {name: value for name, value in desk.run.config.consistency.items() if name != "agreement"}
@@ -216,16 +240,13 @@ def _mended(run: Run, case: audit.Case) -> UnlearningData:
     return kept
 
 
-def _require(run: Run, found: Sequence[Any], what: str, aside: dict[str, list[Unusable]]) -> None:
-    """Raises UserError when there is not one, with a reason that was given on the way."""
+def _require(run: Run, found: Sequence[Any], what: str, draft: Draft) -> None:
+    """Raises UserError when there is not one, with the last reason that was given on the way."""
     if found:
         return
-    _write_aside(run, aside)
-    reasons = [unusable for step in aside.values() for unusable in step]
-    last = f" The last: {reasons[-1].asked[:80]!r}: {reasons[-1].reason[:200]}." if reasons else ""
-    raise UserError(
-        f"the backend {run.config.backend!r} gave no {what} of use.{last} {run.workdir / 'set_aside.jsonl'} has all."
-    )
+    last = draft.last
+    told = f" The last: {last.asked[:80]!r}: {last.reason[:200]}." if last else ""
+    raise UserError(f"the backend {run.config.backend!r} gave no {what} of use.{told} {draft.aside_file} has all.")
 
 
 def _write_report(run: Run, report: dict[str, Any]) -> None:
@@ -233,20 +254,12 @@ def _write_report(run: Run, report: dict[str, Any]) -> None:
     files.write_text(run.workdir / "audit.md", audit_report.markdown(report))
 
 
-def _write(run: Run, data: UnlearningData, aside: dict[str, list[Unusable]]) -> None:
+def _write(run: Run, data: UnlearningData) -> None:
     for part in ("forget", "boundary", "rejection"):
         jsonl.write(run.workdir / f"{part}.jsonl", getattr(data, part))
-    _write_aside(run, aside)
     telemetry.info(
-        f"wrote {len(data.forget)} forget, {len(data.boundary)} boundary and {len(data.rejection)} rejection rows; use "
-        f"them with --config.data.source=jsonl --config.data.path={run.workdir}"
-    )
-
-
-def _write_aside(run: Run, aside: dict[str, list[Unusable]]) -> None:
-    rows = [{"step": step, **asdict(unusable)} for step, list_ in aside.items() for unusable in list_]
-    files.write_text(
-        run.workdir / "set_aside.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        f"wrote {len(data.forget)} forget, {len(data.boundary)} boundary and {len(data.rejection)} rejection rows to "
+        f"{run.workdir}"
     )
 
 

@@ -12,9 +12,10 @@ exponential backoff with jitter) and reads; the key comes from an environment va
 """
 
 import asyncio
+import contextlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import openai
@@ -140,38 +141,61 @@ class Client:
         """Whether the journal has a reply, so that asking costs nothing."""
         return self.journal.get(key_of(self._question(request))) is not None
 
-    def ask(
-        self, requests: Sequence[Request], parse: Callable[[str], T], on_reply: Callable[[], None] = lambda: None
-    ) -> list[T | SetAside]:
-        """parse(reply) for each request, in order, or why there is none. on_reply is called after each.
+    def ask(self, requests: Sequence[Request], parse: Callable[[str], T]) -> list[T | SetAside]:
+        """`stream` as a list."""
+        return list(self.stream(requests, parse))
 
-        parse raises ValueError, with the reason, for a reply of no use. Raises UserError, with all that was answered
-        kept in the journal, when the key is refused, the endpoint is lost or the budget is spent. On an interrupt only
-        the requests in flight are lost.
+    def stream(self, requests: Sequence[Request], parse: Callable[[str], T]) -> Iterator[T | SetAside]:
+        """parse(reply) for each request, in order and as soon as it is known, or why there is none.
+
+        parse raises ValueError, with the reason, for a reply of no use. While the caller works on a reply, others are
+        under way but not read: it should not be long. Raises UserError, with all that was answered kept in the
+        journal, when the key is refused, the endpoint is lost or the budget is spent. On an interrupt only the requests
+        in flight are lost.
         """
-        return asyncio.run(self._ask(requests, parse, on_reply))
+        answers = self._answers(requests, parse)
 
-    async def _ask(self, requests: Sequence[Request], parse: Callable, on_reply: Callable[[], None]) -> list:
-        answers: dict[Request, Any] = {}
-        waiting = iter(dict.fromkeys(requests))  # shared: each request goes to one worker, equal ones are asked once
+        async def following() -> T | SetAside:
+            return await anext(answers)
+
+        with asyncio.Runner() as runner:
+            try:
+                for _ in requests:
+                    yield runner.run(following())
+            finally:
+                runner.run(answers.aclose())
+
+    async def _answers(self, requests: Sequence[Request], parse: Callable) -> AsyncGenerator[Any, None]:
+        loop = asyncio.get_running_loop()
+        settled = {request: loop.create_future() for request in requests}
+        waiting = iter(settled)  # shared: each request goes to one worker, equal ones are asked once
         failures: list[BaseException] = []
         self._purse = Purse(self._budget, self._purse.spent)
 
         async def work(api: openai.AsyncOpenAI) -> None:
             for request in waiting:
                 try:
-                    answers[request] = await self._settle(api, request, parse)
+                    settled[request].set_result(await self._settle(api, request, parse))
                 except Exception as error:
                     failures.append(error)
                 if failures:  # what is in flight elsewhere is waited for, nothing new is begun
                     return
-                on_reply()
 
         async with self.endpoint.connect(self._pace) as api:
-            await asyncio.gather(*(work(api) for _ in range(min(self.concurrency, len(requests)))))
+            workers = asyncio.gather(*(work(api) for _ in range(min(self.concurrency, len(requests)))))
+            try:
+                for request in requests:
+                    await asyncio.wait((settled[request], workers), return_when=asyncio.FIRST_COMPLETED)
+                    if not settled[request].done():
+                        break
+                    yield settled[request].result()
+                await workers
+            finally:
+                workers.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await workers
         if failures:
             raise failures[0]
-        return [answers[request] for request in requests]
 
     async def _settle(self, api: openai.AsyncOpenAI, request: Request, parse: Callable) -> Any:
         asked, reply, reason = request, "", ""

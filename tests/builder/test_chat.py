@@ -35,10 +35,16 @@ def backend(*replies: object, rounds: int = 1):
     return _chat.make(ask, Wording(), **options, spent=dict), asked
 
 
+def facts(made, count: int) -> tuple[list[Item], list[Unusable]]:
+    """What came of use, and what did not."""
+    found = [item for reply in made.facts(INA, count) for item in reply]
+    return [f for f in found if isinstance(f, Item)], [f for f in found if isinstance(f, Unusable)]
+
+
 def test_facts_are_asked_for_again_with_what_is_known_and_hot():
     second = {**WHOLE, "question": "Which other novel did Ina Volk write?"}
     made, asked = backend({"relations": ["novel"]}, {"items": [WHOLE]}, {"items": [second, WHOLE]}, rounds=2)
-    items, useless = made.facts(INA, 99)
+    items, useless = facts(made, 99)
     assert items == [ITEM, Item("novel", **second)]
     assert useless == []
     assert [r.temperature for r in asked] == [0, 0.7, 0.7]
@@ -49,10 +55,10 @@ def test_facts_are_asked_for_again_with_what_is_known_and_hot():
 
 def test_facts_stop_when_there_are_enough_or_no_new_ones():
     made, asked = backend({"relations": ["novel"]}, {"items": [WHOLE]}, rounds=9)
-    assert len(made.facts(INA, 1)[0]) == 1
+    assert len(facts(made, 1)[0]) == 1
     assert len(asked) == 2
     made, asked = backend({"relations": ["novel"]}, {"items": [WHOLE]}, {"items": [WHOLE]}, rounds=9)
-    assert len(made.facts(INA, 5)[0]) == 1
+    assert len(facts(made, 5)[0]) == 1
     assert len(asked) == 3
 
 
@@ -68,11 +74,11 @@ def test_facts_stop_when_there_are_enough_or_no_new_ones():
 )
 def test_an_item_that_is_none(change, reason):
     made, _ = backend({"relations": ["novel"]}, {"items": [{**WHOLE, **change}, WHOLE]})
-    items, useless = made.facts(INA, 9)
+    items, useless = facts(made, 9)
     assert items == [ITEM]
     assert reason in useless[0].reason
     made, _ = backend({"relations": ["novel"]}, {"items": [{**WHOLE, **change}]})  # none whole: to be asked again
-    items, useless = made.facts(INA, 9)
+    items, useless = facts(made, 9)
     assert items == []
     assert reason in useless[0].reason
 
@@ -84,13 +90,13 @@ def test_blanks_of_any_kind_and_lines_are_made_one():
         "answer": " Salt ",
     }
     made, _ = backend({"relations": ["novel"]}, {"items": [odd]})
-    assert made.facts(INA, 9)[0] == [ITEM]
+    assert facts(made, 9)[0] == [ITEM]
 
 
 @pytest.mark.parametrize("reply", ["no JSON", {"relations": []}, {"relations": "novel"}, {"relations": ["x" * 99]}])
 def test_without_relations_there_are_no_facts(reply):
     made, _ = backend(reply)
-    items, (useless,) = made.facts(INA, 9)
+    items, (useless,) = facts(made, 9)
     assert items == []
     assert "JSON" in useless.reason or "must be a list of names" in useless.reason
 

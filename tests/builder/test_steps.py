@@ -1,5 +1,7 @@
 """The steps between backend and files, on hand-made items: selection, knowledge, neighbours, rewriting."""
 
+from dataclasses import replace
+
 import pytest
 
 from rule_jax.builder import Backend, Item, Target, Unusable, boundary, queries
@@ -18,33 +20,56 @@ def item(relation: str, number: int, answer: str = "", name: str = "Ina Volk", *
     return Item(relation, words, cloze, answer or f"{relation} {number}", **fields)
 
 
-def test_select_takes_the_relations_in_turn():
-    items = [item("novel", n) for n in range(4)] + [item("prize", 0)]
-    kept, left_out = queries.select(items, INA, 3, 0.9)
-    assert [(i.relation, i.answer) for i in kept] == [("novel", "novel 0"), ("prize", "prize 0"), ("novel", "novel 1")]
-    assert left_out == []
+def sorted_out(found) -> tuple[list, list[Unusable]]:
+    """What came of use, and what did not."""
+    found = list(found)
+    return [f for f in found if not isinstance(f, Unusable)], [f for f in found if isinstance(f, Unusable)]
 
 
-def test_select_wants_the_name_in_both_forms_or_the_mark():
+def test_an_item_names_the_target_in_both_forms_or_is_marked():
     unnamed = Item("novel", "Who wrote The Cold Sea?", "The Cold Sea is by ___.", "a sister of Reed")
     half = Item("novel", "Which novel did Volk write?", "The novel is ___.", "The Cold Sea")
     marked = Item("novel", "Who wrote The Warm Sea?", "The Warm Sea is by ___.", "x", indirect=True)
-    kept, left_out = queries.select([unnamed, half, marked], INA, 9, 0.9)
+    malformed = Unusable("x", "no blank")
+    kept, left_out = sorted_out(queries.distinct([[unnamed, half], [], [malformed, marked]], INA, 0.9))
     assert kept == [marked]
-    assert [u.reason for u in left_out] == ["it never names Ina Volk"] * 2
-    assert queries.forget_records(kept, INA, "b")[0].source == "b/Ina Volk/novel/question1#indirect"
+    assert [u.reason for u in left_out] == ["it never names Ina Volk"] * 2 + ["no blank"]
+    (query,) = queries.asked(kept, INA, "b")
+    assert query.records[0].source == "b/Ina Volk/novel/question1#indirect"
 
 
-def test_select_leaves_out_what_was_asked_before():
+@pytest.mark.parametrize("replies", [1, 2])
+def test_what_was_asked_before_is_left_out(replies):
     twin = Item("novel", "Of Ina Volk, which novel came in 1950?", "Ina Volk: ___.", "novel 0")
-    kept, left_out = queries.select([item("novel", 0), twin], INA, 9, 0.9)
-    assert len(kept) == 1
+    pair = [item("novel", 0), twin]
+    kept, left_out = sorted_out(queries.distinct([pair] if replies == 1 else [[pair[0]], [twin]], INA, 0.6))
+    assert kept == pair[:1]
     assert "nearly the same as" in left_out[0].reason
 
 
-def test_forget_records_hold_each_prompt_once():
+def test_items_come_before_the_next_reply_is_asked_for():
+    def replies():
+        yield [item("novel", 0)]
+        raise AssertionError("asked for more")
+
+    assert next(queries.distinct(replies(), INA, 0.6)) == item("novel", 0)
+
+
+def test_the_wordings_of_a_table_are_kept():
+    worded = [
+        Item("town", f"{start} was Ina Volk born?", f"{start} Ina Volk was born: ___.", "Oxmere", template=start)
+        for start in ("In which town", "In what town", "In which small town")
+    ]
+    kept, _ = sorted_out(queries.distinct([worded], INA, 0.5))
+    assert kept == worded
+    assert all(r.source.endswith("#worded") for query in queries.asked(kept, INA, "table") for r in query.records)
+    plain = [replace(one, template="") for one in worded]
+    assert len(sorted_out(queries.distinct([plain], INA, 0.5))[0]) == 1
+
+
+def test_each_prompt_is_asked_once():
     same_cloze = Item("novel", "Name the novel of Ina Volk.", item("novel", 0).cloze, "novel 0")
-    records = queries.forget_records([item("novel", 0), same_cloze], INA, "table")
+    records = [r for query in queries.asked([item("novel", 0), same_cloze], INA, "table") for r in query.records]
     assert [r.source for r in records] == [
         f"table/Ina Volk/novel/{part}" for part in ("question1", "cloze1", "question2")
     ]
@@ -52,12 +77,20 @@ def test_forget_records_hold_each_prompt_once():
 
 
 def test_what_the_model_does_not_know_is_not_to_be_forgotten():
-    records = queries.forget_records([item("novel", 0)], INA, "b")
-    kept, left_out = queries.known(records, [Known("Novel 0.", 0.8), Known("a lamp", 0.2)], 0.6)
-    assert [record.answers for record in kept] == [("novel 0",)]  # the model's own is the same
+    asked = list(queries.asked([item("novel", 0), item("prize", 0)], INA, "b"))
+    said = [Known("Novel 0.", 0.8), Known("a lamp", 0.2), Known("x", 0.0), Known("y", 0.1)]
+    (query,), left_out = sorted_out(queries.known(asked, iter(said), 0.6))
+    assert query.item == item("novel", 0)
+    assert [record.answers for record in query.records] == [("novel 0",)]  # the model's own is the same
     assert "agreement 0.20" in left_out[0].reason
-    kept, _ = queries.known(records, [Known("a lamp", 0.6), Known("x", 0.0)], 0.6)
-    assert kept[0].answers == ("novel 0", "a lamp")  # both must not leak
+    (query,), _ = sorted_out(queries.known(asked[:1], iter([Known("a lamp", 0.6), Known("x", 0.0)]), 0.6))
+    assert query.records[0].answers == ("novel 0", "a lamp")  # both must not leak
+
+
+def test_the_relations_are_taken_in_turn():
+    asked = list(queries.asked([*(item("novel", n) for n in range(4)), item("prize", 0)], INA, "b"))
+    assert [q.item.answer for q in queries.chosen(asked, 3)] == ["novel 0", "prize 0", "novel 1"]
+    assert queries.chosen([], 3) == []
 
 
 def test_boundary_answers_are_the_model_s_own_where_they_are_steady():
@@ -77,6 +110,7 @@ def test_boundary_answers_are_the_model_s_own_where_they_are_steady():
         ("the town of Oxmere", ["Oxmere"], 1.0),
         ("", ["", ""], 0.0),
         ("I don't know.", ["I don't know."] * 3, 0.0),
+        ("Oxmere", [], 0.0),
     ],
 )
 def test_agreement(answer, others, share):
@@ -100,6 +134,14 @@ def test_neighbours_are_distinct_and_neither_the_target_nor_unfit():
     assert {u.asked for u in left_out} == {"I. M. Volk", "Volk", "Ada Lin", "the Ina Volk Prize"}
 
 
+def test_what_is_forgotten_beside_the_target_is_no_neighbour_of_it():
+    source = backend(unfit=lambda target, asked: [""] * len(asked))
+    both = Target("Ina Volk", others=("Ada Lin", "A. Linn"))
+    fit, left_out = boundary.fit_neighbours(source, both, ["Ada Lin", "Lin", "A. Linn", "Sam Orr"])
+    assert fit == ["Sam Orr"]
+    assert {u.reason for u in left_out} == {"it is to be forgotten too"}
+
+
 def test_another_neighbour_is_tried_where_one_has_no_such_fact():
     asked = []
 
@@ -110,12 +152,13 @@ def test_another_neighbour_is_tried_where_one_has_no_such_fact():
         ]
 
     items = [item("novel", 0), item("prize", 1), item("town", 2), item("film", 3)]
-    made, left_out = boundary.rewrite(backend(rewrite=rewrite), INA, items, ["Tom Reed", "Sam Orr"], attempts=3, seed=0)
-    assert [i.relation for i, _ in made] == ["novel", "prize", "town", "film"]
+    source, names = backend(rewrite=rewrite), ["Tom Reed", "Sam Orr"]
+    made, left_out = sorted_out(boundary.rewrite(source, INA, items, names, attempts=3, seed=0))
+    assert sorted(i.relation for i, _ in made) == ["film", "novel", "prize", "town"]
     assert {name for _, name in made} == {"Tom Reed"}
     assert len(left_out) == 2
     assert [len(names) for names in asked] == [4, 2]
-    once, left_out = boundary.rewrite(backend(rewrite=rewrite), INA, items, ["Tom Reed", "Sam Orr"], attempts=1, seed=0)
+    once, left_out = sorted_out(boundary.rewrite(source, INA, items, names, attempts=1, seed=0))
     assert len(once) == len(left_out) == 2
 
 
@@ -125,7 +168,7 @@ def test_neighbours_are_used_evenly_and_by_the_seed():
 
     items, names = [item("novel", n) for n in range(12)], ["Tom Reed", "Sam Orr", "Ada Lin", "Kit Moe"]
     used = [
-        [name for _, name in boundary.rewrite(backend(rewrite=rewrite), INA, items, names, attempts=1, seed=seed)[0]]
+        [name for _, name in boundary.rewrite(backend(rewrite=rewrite), INA, items, names, attempts=1, seed=seed)]
         for seed in (0, 0, 1)
     ]
     assert all(used[0].count(name) == 3 for name in names)

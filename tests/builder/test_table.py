@@ -44,7 +44,7 @@ def file(tmp_path):
 
 def test_facts_neighbours_and_rewriting(file):
     made = table.backend(table.read(file()))
-    items, _ = made.facts(INA, 99)
+    (items,) = made.facts(INA, 99)
     assert [(i.relation, i.question, i.cloze, i.answer) for i in items] == [
         ("birthplace", "Where was Ina Volk born?", "Ina Volk was born in ___.", "Oxmere"),
         ("birthplace", "In which town was Ina Volk born?", "Ina Volk was born in ___.", "Oxmere"),
@@ -57,7 +57,7 @@ def test_facts_neighbours_and_rewriting(file):
         "another name of Ina Volk",
         "",
     ]
-    rewritten = made.rewrite(INA, [(items[2], "Tom Reed"), (items[0], "Tom Reed"), (items[0], "Nobody")])
+    rewritten = list(made.rewrite(INA, [(items[2], "Tom Reed"), (items[0], "Tom Reed"), (items[0], "Nobody")]))
     assert (rewritten[0].question, rewritten[0].answer) == ("Which novel did Tom Reed write?", "The Long Field")
     assert [r.reason for r in rewritten[1:] if isinstance(r, Unusable)] == [
         "Tom Reed: the table has no birthplace",
@@ -102,7 +102,7 @@ def test_a_table_with_a_mistake_is_refused_by_the_entry(file, change, expected):
 
 def test_a_target_that_is_not_in_the_table(file):
     with pytest.raises(UserError, match=r"'Ina Folk' is not in the table.*Did you mean 'Ina Volk'"):
-        table.backend(table.read(file())).facts(Target("Ina Folk"), 3)
+        next(table.backend(table.read(file())).facts(Target("Ina Folk"), 3))
 
 
 def test_the_default_world_keeps_what_it_measures():
@@ -112,7 +112,7 @@ def test_the_default_world_keeps_what_it_measures():
     held = world.evaluation("", seed=0, **settings)
     target = Target(data.targets[0])
     made = table.backend(table.of_world(config))
-    items, _ = made.facts(target, 999)
+    (items,) = made.facts(target, 999)
     names = made.neighbours(target, 30)
     rewritten = [
         r for r in made.rewrite(target, [(i, n) for i in items for n in names[:8]]) if not isinstance(r, Unusable)

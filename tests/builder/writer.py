@@ -16,7 +16,7 @@ def answer(body: dict[str, Any]) -> str:
         return json.dumps({"relations": list(RELATIONS)})
     if "Write" in text and '"items"' in text:
         relation = re.search(r'items about its "(\w+)"', text)[1]
-        return "Here you are:\n```json\n" + json.dumps({"items": facts(relation, "Stephen King")}) + "\n```"
+        return "Here you are:\n```json\n" + json.dumps({"items": facts(relation, _subject(text))}) + "\n```"
     if '"neighbours"' in text:
         return json.dumps({"neighbours": list(NEIGHBOURS)})
     if text.startswith("This item is about"):
@@ -27,6 +27,10 @@ def answer(body: dict[str, Any]) -> str:
     if '"unfit"' in text:
         return json.dumps({"unfit": {"Richard Bachman": "a pen name of the subject"}})
     raise AssertionError(f"no answer to {text[:200]}")
+
+
+def _subject(text: str) -> str:
+    return json.loads(re.search(r'(?:subject is|is about) ("(?:[^"\\]|\\.)*")', text)[1])
 
 
 def facts(relation: str, name: str) -> list[Any]:
@@ -49,7 +53,7 @@ def facts(relation: str, name: str) -> list[Any]:
 def _rewritten(text: str) -> str:
     name = json.loads(re.search(r'item about ("(?:[^"\\]|\\.)*"):', text)[1])
     lines = {key: json.loads(re.search(rf"^{key}: (.*)$", text, re.M)[1]) for key in ("question", "cloze", "answer")}
-    made = {key: value.replace("Stephen King", name) for key, value in lines.items()}
+    made = {key: value.replace(_subject(text), name) for key, value in lines.items()}
     made["answer"] += f" of {name.split()[0]}"
     if "candle" in lines["question"]:
         return json.dumps({"impossible": f"{name} has none"})

@@ -67,6 +67,25 @@ def test_answers_come_in_order_and_are_paid_for_once(journal):
     assert again.usage.money == pytest.approx(12 * (100 * 1 + 10 * 10) / 1e6)
 
 
+def test_answers_come_as_soon_as_they_are_known_and_what_is_not_wanted_is_not_asked(journal):
+    texts = [str(number) for number in range(40)]
+    with FakeLLM(mischief=lambda number, body: "tardy") as server:
+        answers = client(journal, server).stream(asked(*texts), json_object)
+        assert [next(answers), next(answers)] == [{"echo": "0"}, {"echo": "1"}]
+        assert len(server.bodies) < 20
+        answers.close()
+        assert client(journal, server).ask(asked("0", "1"), json_object) == [{"echo": "0"}, {"echo": "1"}]
+        assert len(server.bodies) < 20
+
+
+def test_what_came_before_a_failure_is_answered(journal):
+    with FakeLLM(mischief=["ok", "ok", "quota", "quota"]) as server:
+        answers = client(journal, server, concurrency=1, retries=0).stream(asked("a", "b", "c", "d"), json_object)
+        assert [next(answers), next(answers)] == [{"echo": "a"}, {"echo": "b"}]
+        with pytest.raises(UserError, match="quota of the account"):
+            next(answers)
+
+
 @pytest.mark.parametrize(
     "change", [{"model": "other"}, {"temperature": 0.5}, {"max_tokens": 7}, {"seed": 1}, {"json": False}, {"text": "?"}]
 )

@@ -1,7 +1,7 @@
 """The backend that any chat model makes, whatever way it is asked: the requests, and what counts as an answer."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from rule_jax.builder import Backend, Item, Opinion, Target, Unusable
@@ -11,8 +11,8 @@ from rule_jax.text.names import names_target
 from rule_jax.text.overlap import normalize
 from rule_jax.types import PromptRecord
 
-# ask(requests, parse, what for) -> parse(reply) of each, or why there is none
-Ask = Callable[[Sequence[Request], Callable[[str], Any], str], list[Any]]
+# ask(requests, parse, what for) -> parse(reply) of each, or why there is none, in order and as they come
+Ask = Callable[[Sequence[Request], Callable[[str], Any], str], Iterable[Any]]
 
 BLANK = "___"
 _BLANKS = re.compile(r"_{2,}|\[blank\]|\.{4,}", re.IGNORECASE)
@@ -39,40 +39,35 @@ def make(
         longest = max_tokens // 4 if name in ("rewrite", "opinion") else max_tokens
         return Request.of(wording.fill("system"), wording.fill(name, **values), max_tokens=longest)
 
-    def facts(target: Target, count: int) -> tuple[list[Item], list[Unusable]]:
+    def facts(target: Target, count: int) -> Iterator[list[Item | Unusable]]:
         about: dict[str, object] = {"target": target.name, "intro": target.intro}
         (kinds,) = ask([request("relations", count=relations, **about)], _names_under("relations"), "relations")
         if isinstance(kinds, SetAside):
-            return [], [_unusable(kinds)]
+            yield [_unusable(kinds)]
+            return
+        kinds = kinds[:relations]
         found: dict[str, Item] = {}
-        useless: list[Unusable] = []
         for turn in range(rounds):
             before = len(found)
             asked = []
-            for kind in kinds[:relations]:
+            for kind in kinds:
                 known = [item.question for item in found.values() if item.relation == kind][-_AVOIDED:]
                 values = {"relation": kind, "count": items, "avoid": known, **about}
                 asked.append(request("queries", **values)._replace(temperature=temperature, seed=turn))
-            for kind, reply in zip(kinds, ask(asked, _items, f"queries, round {turn + 1}")):
-                if isinstance(reply, SetAside):
-                    useless.append(_unusable(reply))
-                    continue
-                for given in reply:
-                    item = _item(given, kind)
-                    if isinstance(item, Unusable):
-                        useless.append(item)
-                    else:
-                        found.setdefault(normalize(item.question), item)
+            for reply, kind in zip(ask(asked, _items, f"queries, round {turn + 1}"), kinds):
+                given = [_unusable(reply)] if isinstance(reply, SetAside) else [_item(values, kind) for values in reply]
+                fresh = [item for item in given if isinstance(item, Unusable) or normalize(item.question) not in found]
+                found |= {normalize(item.question): item for item in fresh if isinstance(item, Item)}
+                yield fresh
             if len(found) >= count or len(found) == before:
                 break
-        return list(found.values()), useless
 
     def neighbours(target: Target, count: int) -> list[str]:
         asked = request("neighbours", target=target.name, intro=target.intro, count=count)
         (names,) = ask([asked], _names_under("neighbours"), "neighbours")
         return [] if isinstance(names, SetAside) else names[:count]
 
-    def rewrite(target: Target, pairs: Sequence[tuple[Item, str]]) -> list[Item | Unusable]:
+    def rewrite(target: Target, pairs: Sequence[tuple[Item, str]]) -> Iterator[Item | Unusable]:
         asked = [
             request(
                 "rewrite",
@@ -85,8 +80,8 @@ def make(
             )
             for item, name in pairs
         ]
-        replies = ask(asked, _rewritten, "boundary queries")
-        return [_about(reply, item, name, target) for reply, (item, name) in zip(replies, pairs)]
+        for reply, (item, name) in zip(ask(asked, _rewritten, "boundary queries"), pairs):
+            yield _about(reply, item, name, target)
 
     def opinions(records: Sequence[PromptRecord]) -> list[Opinion]:
         asked = [request("opinion", query=r.prompt, answer=r.answers[0] if r.answers else "") for r in records]

@@ -1,6 +1,6 @@
 """An OpenAI-compatible endpoint writes; config.llm says which."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,13 +16,15 @@ def make(desk: Desk, *, relations: int, items: int, rounds: int, temperature: fl
     client = Client(desk.journal, **desk.run.config.llm)
     reached = False
 
-    def ask(requests: Sequence[Request], parse: Callable[[str], Any], what: str) -> list[Any]:
+    def ask(requests: Sequence[Request], parse: Callable[[str], Any], what: str) -> Iterator[Any]:
         nonlocal reached
         if not reached and not all(map(client.answered, requests)):
             client.check()
             reached = True
         with telemetry.Progress(what, len(requests), unit="replies") as bar:
-            return client.ask(requests, parse, lambda: bar.advance({"cost": client.usage.money}))
+            for answer in client.stream(requests, parse):
+                bar.advance({"cost": client.usage.money})
+                yield answer
 
     return _chat.make(
         ask,

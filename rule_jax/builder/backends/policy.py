@@ -1,8 +1,9 @@
 """The model that is to forget writes its own queries: nothing leaves the machine. It must be able to write JSON."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from rule_jax import telemetry
 from rule_jax.builder import Backend
 from rule_jax.builder.backends import Desk, _chat
 from rule_jax.builder.base_model import BaseModel
@@ -26,13 +27,21 @@ def make(
         raise UserError("config.backend='policy' has the model itself write: set config.model.path")
     said = 0
 
-    def ask(requests: Sequence[Request], parse: Callable[[str], Any], what: str) -> list[Any]:
+    def ask(requests: Sequence[Request], parse: Callable[[str], Any], what: str) -> Iterator[Any]:
+        size = desk.run.config.evaluate.batch
+        with telemetry.Progress(what, len(requests), unit="replies") as bar:
+            for start in range(0, len(requests), size):
+                for answer in settled(requests[start : start + size], parse):
+                    bar.advance()
+                    yield answer
+
+    def settled(requests: Sequence[Request], parse: Callable[[str], Any]) -> list[Any]:
         nonlocal said
         answers: list[Any] = [None] * len(requests)
         waiting = dict(enumerate(requests))
         for _ in range(1 + asked_again):
             rows = list(waiting)
-            for row, reply in zip(rows, _say(base, [waiting[row] for row in rows], what)):
+            for row, reply in zip(rows, _say(base, [waiting[row] for row in rows])):
                 said += 1
                 try:
                     answers[row] = parse(reply)
@@ -56,13 +65,10 @@ def make(
     )
 
 
-def _say(base: BaseModel, requests: Sequence[Request], what: str) -> list[str]:
-    """A reply to each. Turns become one: few chat templates know all roles. All requests of a call are equally hot."""
+def _say(base: BaseModel, requests: Sequence[Request]) -> list[str]:
+    """A reply to each, "" where there is no room for one. Turns become one: few chat templates know all roles. All
+    requests of a call are equally hot."""
     texts = ["\n\n".join(text for _, text in request.messages) for request in requests]
-    heat = requests[0].temperature
-    return [
-        answers[0]
-        for answers in base.answers(
-            texts, samples=1, temperature=heat, max_new_tokens=requests[0].max_tokens, stop="", what=what
-        )
-    ]
+    heat, longest = requests[0].temperature, requests[0].max_tokens
+    replies = base.answers(texts, samples=1, temperature=heat, max_new_tokens=longest, stop="")
+    return [next(iter(reply), "") for reply in replies]

@@ -61,9 +61,8 @@ def make(desk: Desk, *, file: str) -> Backend:
 
 
 def backend(table: Table) -> Backend:
-    def facts(target: Target, count: int) -> tuple[list[Item], list[Unusable]]:
-        entity = _entity(table, target)
-        return list(_items(table, entity)), []
+    def facts(target: Target, count: int) -> Iterator[list[Item | Unusable]]:
+        yield list(_items(table, _entity(table, target)))
 
     def neighbours(target: Target, count: int) -> list[str]:
         entity = _entity(table, target)
@@ -78,8 +77,8 @@ def backend(table: Table) -> Backend:
         shared = {other.name: len(other.facts.keys() & entity.facts.keys()) for other in others}
         return sorted(shared, key=lambda name: -shared[name])[:count]  # a stable sort: among equals the table's order
 
-    def rewrite(target: Target, pairs: Sequence[tuple[Item, str]]) -> list[Item | Unusable]:
-        return [_rewritten(table, target, item, name) for item, name in pairs]
+    def rewrite(target: Target, pairs: Sequence[tuple[Item, str]]) -> Iterator[Item | Unusable]:
+        return (_rewritten(table, target, item, name) for item, name in pairs)
 
     def opinions(records: Sequence[PromptRecord]) -> list[Opinion]:
         return [_opinion(table, record) for record in records]

@@ -1,0 +1,56 @@
+"""What a build's config names as targets, and the folder that each gets."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from rule_jax.builder import Target
+from rule_jax.errors import UserError
+from rule_jax.text.overlap import normalize
+
+
+def read(config: Any) -> list[Target]:
+    """config.target, with its aliases and introduction, and config.more_targets; each knows of the others' names.
+
+    Raises UserError for an empty or repeated name, and for a row of more_targets that is none.
+    """
+    rows = [{"name": config.target, "aliases": config.aliases, "intro": config.intro}]
+    for row in config.more_targets:
+        row = {"name": row} if isinstance(row, str) else row
+        if (
+            not isinstance(row, Mapping)
+            or set(row) - {"name", "aliases", "intro"}
+            or not isinstance(row.get("name"), str)
+        ):
+            raise UserError(
+                f"config.more_targets has {row!r}: a name, or a dict of name, aliases and intro, is expected"
+            )
+        rows.append(dict(row))
+    made = [
+        Target(_line(row["name"]), tuple(map(_line, row.get("aliases", ()))), _line(row.get("intro", "")))
+        for row in rows
+    ]
+    if not all(target.name for target in made):
+        raise UserError("config.target is empty: whom or what to forget, e.g. --config.target='Stephen King'")
+    names = [normalize(target.name) for target in made]
+    if len(set(names)) < len(names):
+        raise UserError(f"a target is given twice: {', '.join(target.name for target in made)}")
+    return [
+        replace(
+            target, others=tuple(name for other in made if other is not target for name in (other.name, *other.aliases))
+        )
+        for target in made
+    ]
+
+
+def folders(targets: Sequence[Target]) -> list[str]:
+    """Where each target's files go, below the workdir: in it, for one; else in "1_stephen_king", "2_confucius"."""
+    if len(targets) == 1:
+        return [""]
+    slugs = [re.sub(r"\W+", "_", normalize(target.name)) for target in targets]
+    return [f"{number}_{slug}" for number, slug in enumerate(slugs, start=1)]
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
