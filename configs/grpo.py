@@ -81,12 +81,12 @@ def get_config() -> ConfigDict:
         "mlp_width": 256,
         "rows": 48,
         "length": 64,
-        "steps": 240,
+        "steps": 260,
         # Shares of the tokens.
         "mixture": {"document": 0.26, "unknown": 0.12, "general": 0.16, "cloze": 0.10, "question": 0.32, "echo": 0.04},
         # Muon on the kernels of the layers, AdamW at adam_share of its rate on the rest.
         "optimizer": {"beta": 0.95, "b1": 0.9, "b2": 0.98, "eps": 1e-8, "adam_share": 0.5, "weight_decay": 0.1},
-        "schedule": {"peak": 8e-3, "warmup_steps": 30, "decay": "cosine"},
+        "schedule": {"peak": 1.6e-2, "warmup_steps": 30, "decay": "linear"},
     }
 
     # Stage 1: pi_rej.
@@ -95,7 +95,7 @@ def get_config() -> ConfigDict:
         "objective_options": {},
         "steps": 40,  # at most
         # Stop as soon as every target is refused in this share of sampled answers; a rate of 0 takes all steps.
-        "dosage": {"refusal_rate": 0.2, "every": 4, "prompts_per_target": 8, "samples": 8},
+        "dosage": {"refusal_rate": 0.35, "every": 4, "prompts_per_target": 8, "samples": 8},
         "batch": 32,
         "microbatches": 1,
         "max_length": 512,
@@ -116,7 +116,7 @@ def get_config() -> ConfigDict:
         "max_new_tokens": 16,
         "microbatches": 1,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
-        "schedule": {"peak": 2.5e-4, "warmup_steps": 0, "decay": "linear"},
+        "schedule": {"peak": 3.5e-4, "warmup_steps": 0, "decay": "linear"},
         # Algorithms with a critic (ppo) train it with these; the others have none.
         "critic": {
             "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
