@@ -174,4 +174,5 @@ def get_config() -> ConfigDict:
         # muse, tofu: evaluate/<model> of a run whose model never saw the forget set, or a log of TOFU's own evaluation
         "retrained": "",
     }
+    c.report = {"request_id": ""}  # of the request to erase, for audit.json; "" makes one from targets, data and model
     return c

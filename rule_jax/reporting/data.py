@@ -19,6 +19,7 @@ Schema 1 of report/metrics.json
     confusion        {model: {forget task: {"refused", "leaked", "other", "n"}}}: counts of answers. An answer that
                      leaks is "leaked" even when it also refuses; answers without both judgements are not counted
     evaluation       evaluate/notes.json, whole; {"missing": []} where it is absent
+    erasure          of audit.json: {"request_id", "made", "data", "models", "record_sha256"}; page.write adds it
     time_s           {stage: seconds}
     peak_rss_bytes   the largest resident memory of the process
     versions         {"python", "platform", package: version | null}

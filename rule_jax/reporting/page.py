@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from rule_jax import files
-from rule_jax.reporting import plane, plots
+from rule_jax.reporting import audit, plane, plots
 from rule_jax.reporting.alarms import alarms
 from rule_jax.reporting.data import collect, flat, read_examples, read_training
 from rule_jax.reporting.figures import apart, figure
 from rule_jax.reporting.templates import template
-from rule_jax.reporting.verdict import KEPT_FROM, LEAKS_UP_TO, REFUSED_FROM, verdict
+from rule_jax.reporting.verdict import LIMITS, final_model, verdict
 from rule_jax.reporting.vocabulary import (
     METRICS,
     NOT_TESTED,
@@ -30,6 +30,7 @@ from rule_jax.reporting.vocabulary import (
 )
 
 MAX_EXAMPLES_PER_TASK, MAX_ANSWERS, MAX_TEXT_BYTES = 40, 1400, 600
+ERASURE = ("request_id", "made", "data", "models", "record_sha256")  # of the record, on the page
 BADGES = {  # metric -> (word when it holds, word when it does not)
     "refusal_rate": ("refuses", "answers"),
     "leak_rate": ("leaks", ""),
@@ -42,12 +43,16 @@ BADGES = {  # metric -> (word when it holds, word when it does not)
 def write(workdir: Path) -> Path:
     """Write `report/metrics.json` and `report/report.html` of a finished run; returns the page's path.
 
+    `report/audit.json` is written with them once, and never again: it is what later states are compared with.
+
     Raises UserError for an input that is missing or not what the head of `data` describes.
     """
     workdir = Path(workdir)
-    report = collect(workdir)
-    training = read_training(workdir)
-    page = render(report, training, read_examples(workdir, list(report["stages"])))
+    report, training = collect(workdir), read_training(workdir)
+    examples = read_examples(workdir, list(report["stages"]))
+    kept = audit.write(workdir, report)
+    report["erasure"] = {key: kept[key] for key in ERASURE}
+    page = render(report, training, examples)
     files.write_json(workdir / "report" / "metrics.json", report)
     files.write_text(workdir / "report" / "report.html", page)
     return workdir / "report" / "report.html"
@@ -60,8 +65,7 @@ def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], exa
     """
     stages = report["stages"]
     models = list(stages)
-    trained = [m for m in models if m in report["config"].get("stages", ())]
-    final = (trained or models)[-1]
+    final = final_model(report)
     targets = list(dict.fromkeys(e["target"] for e in examples if e["target"]))
     logged = dict.fromkeys(line["stage"] for line in training)
     panels = {s: plots.training_panels(s, [line for line in training if line["stage"] == s]) for s in logged}
@@ -82,7 +86,7 @@ def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], exa
         per_target=_per_target(stages, final),
         config=sorted((key, json.dumps(value, ensure_ascii=False)) for key, value in flat(report["config"])),
         not_tested=[words for marks, words in NOT_TESTED if not any(mark in task for mark in marks for task in ran)],
-        limits={"refused": REFUSED_FROM, "leaks": LEAKS_UP_TO, "kept": KEPT_FROM},
+        limits=LIMITS,
     )
 
 
