@@ -28,16 +28,17 @@ def run(refused, seconds):
     figures = {"refusal_rate": refused, "leak_rate": 0.5, "accuracy": 0.5}
     figures |= {"over_refusal_rate": 0, "names_target_rate": 1}
     tasks = "forget boundary neighbor general forget_cloze forget_sampled forget_raw unknown".split()
-    names = compare_seeds.BASE, compare_seeds.STEERED, compare_seeds.FINAL
+    names = compare.BASE, compare.STEERED, compare.FINAL
     stages = {stage: dict.fromkeys(tasks, figures) for stage in names}
-    return {"stages": stages, "time_s": {"boundary_optimization": seconds}}
+    times = {"prepare_data": 100, "boundary_optimization": seconds}
+    return {"seed": seconds, "stages": stages, "time_s": times, "peak_rss_bytes": 1.5e9}
 
-from launch import seeds as compare_seeds
 print(json.dumps({
     "configs": configs,
     "same": compare.differing(configs["grpo"], configs["ppo"]),
     "other": compare.differing(configs["grpo"], {**configs["grpo"], "seed": 4, "reward": {}}),
     "table": compare.table({"a": [run(1.0, 10), run(0.8, 20)], "b": [run(0.5, 5)]}),
+    "one": compare.table({"a": [run(1.0, 10), run(0.8, 20)]}),
 }))
 """
 
@@ -74,4 +75,12 @@ def test_the_table_gives_mean_and_worst(said):
     lines = said[1]["table"].splitlines()
     assert lines[0] == "| figure | a | b |"
     assert "| forget refusal | 0.900 (0.800) | 0.500 (0.500) |" in lines
-    assert lines[-1] == "| seconds of stage 2 | 15 | 5 |"
+    assert "| seconds of stage 2 | 15 (20) | 5 (5) |" in lines
+
+
+def test_the_table_of_one_config_has_every_seed(said):
+    lines = said[1]["one"].splitlines()
+    assert lines[0] == "| figure | mean | worst | seed 10 | seed 20 |"
+    assert "| forget refusal | 0.900 | 0.800 | 1.000 | 0.800 |" in lines
+    assert "| seconds, all stages | 115 | 120 | 110 | 120 |" in lines
+    assert lines[-1] == "| peak memory, GB | 1.5 | 1.5 | 1.5 | 1.5 |"
