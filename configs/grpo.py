@@ -26,6 +26,7 @@ def get_config() -> ConfigDict:
         "system_prompt": "",
         "compute_dtype": "auto",  # bfloat16 on accelerators, float32 on a CPU
         "moments_dtype": "float32",  # Adam's; bfloat16 halves their memory
+        "reference_memory": "device",  # of the KL reference; host: it comes to the device once a step and goes again
         "remat": False,  # recompute blocks in the backward pass: less memory, a third more work
         "logit_chunk": 0,  # response tokens of a prompt whose logits exist at once; 0: all
     }

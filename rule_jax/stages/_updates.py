@@ -16,6 +16,7 @@ from rule_jax.stages import Run, Subject
 from rule_jax.stages import _replay as replay
 from rule_jax.stages._replay import Buffer
 from rule_jax.stages._training import start_or_resume
+from rule_jax.stages._weights import on_device
 from rule_jax.types import Rollout
 
 STREAM = 4  # of chance: the order of a batch's rows in its minibatches
@@ -43,6 +44,9 @@ class Updates:
 
     def __init__(self, run: Run, learner: Subject, algorithm: Algorithm):
         settings = run.config.boundary_optimization
+        if run.config.model.reference_memory == "host":
+            # It is read once, before the update, and must not lie beside the update's gradients.
+            algorithm = algorithm._replace(scored=True)
         self.run, self.learner, self.algorithm, self.replay = run, learner, algorithm, settings.replay
         self.per_rollout = algorithm.epochs * algorithm.minibatches
         self.critic = critics.make(learner.model, remat=run.config.model.remat) if algorithm.value_loss else None
@@ -104,8 +108,9 @@ class Updates:
         replayed = replay.draw(buffer, self.replay, self.run.config.seed, step)
         replayed = replayed and sharding.put_rows(replayed, self.run.mesh)
         critic_params = critic.params if critic else None
-        batch, metrics = self.targets(policy.params, reference, critic_params, fresh, replayed, coefficients)
+        batch, metrics = self.targets(policy.params, on_device(reference), critic_params, fresh, replayed, coefficients)
         updates: list[Metrics] = []
+        reference = self.read_by_update(reference)
         for epoch in range(algorithm.epochs):
             for part in self._parts(batch, step, epoch):
                 policy, of_policy = self.update(policy, reference, part, self.rate(step), coefficients)
@@ -118,6 +123,14 @@ class Updates:
         kl_coef = float(np.float32(algorithm.adapt(kl_coef, float(metrics["kl"]))))
         buffer = replay.store(buffer, self.replay, fresh, step)
         return Training(policy, critic, kl_coef, buffer), {**metrics, **replay.facts(buffer, step)}, batch[1]
+
+    def read_by_model(self, reference: Params) -> Params:
+        """What of the reference the policy itself reads: the base of an adapter, or nothing."""
+        return reference if self.learner.tuning.keeps_base else {}
+
+    def read_by_update(self, reference: Params) -> Params:
+        """What of the reference an update reads: nothing where the targets tell what it thinks of the batch."""
+        return self.read_by_model(reference) if self.algorithm.scored else reference
 
     def _parts(self, batch: Any, step: int, epoch: int) -> Any:
         parts, count = self.algorithm.minibatches, len(batch[0].length_BG)

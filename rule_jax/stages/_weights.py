@@ -7,13 +7,17 @@ before it left: the base with their adapters merged in.
 import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from rule_jax import hf, programs
 from rule_jax.checkpoint import load_params
+from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
 from rule_jax.models.tuning import full
 from rule_jax.stages import TRAINING, Run, Subject
+
+MEMORIES = {"device": "device", "host": "pinned_host"}  # as the config and as JAX call them
 
 
 def lineage(run: Run, stage: str) -> tuple[str, ...]:
@@ -54,8 +58,33 @@ def adapter(run: Run, subject: Subject, stage: str, step: int | None = None) -> 
     return functools.reduce(subject.tuning.join, [*left, load_params(last, subject.tuning, run.mesh, step)])
 
 
+def check_reference(run: Run) -> None:
+    """Raises UserError for a config.model.reference_memory that is unknown, or asked for where there is no copy."""
+    memory = run.config.model.reference_memory
+    if memory not in MEMORIES:
+        raise UserError(f"config.model.reference_memory={memory!r}: it must be one of {', '.join(MEMORIES)}")
+    if memory == "host" and run.config.lora.rank:
+        raise UserError(
+            "config.model.reference_memory='host' with config.lora.rank: the reference is the base that the adapter "
+            "stands on, so there is no copy to move; leave it at 'device'"
+        )
+
+
 def as_reference(run: Run, subject: Subject, base: Params) -> Params:
-    """The base as the KL reference: in the compute dtype, which is all that a forward pass reads of it."""
+    """The base as the KL reference: in the compute dtype, which is all that a forward pass reads of it.
+
+    It lies where config.model.reference_memory says; `on_device` brings it back.
+    """
     if subject.tuning.keeps_base:
         return base
-    return programs.make_merge(subject.model, full(subject.model), run.mesh, run.compute_dtype, "train")({}, base)
+    merge = programs.make_merge(subject.model, full(subject.model), run.mesh, run.compute_dtype, "train")
+    return _moved(merge({}, base), MEMORIES[run.config.model.reference_memory])
+
+
+def on_device(params: Params) -> Params:
+    """A copy of parameters in the devices' memory; the parameters themselves where they lie there."""
+    return _moved(params, MEMORIES["device"])
+
+
+def _moved(params: Params, memory: str) -> Params:
+    return jax.tree.map(lambda x: jax.device_put(x, x.sharding.with_memory_kind(memory)), params)

@@ -22,7 +22,7 @@ from rule_jax.stages._scoring import Scored, facts, score
 from rule_jax.stages._training import Reporter
 from rule_jax.stages._updates import Updates
 from rule_jax.stages._validation import EarlyStopping, Validation
-from rule_jax.stages._weights import as_reference, before
+from rule_jax.stages._weights import as_reference, before, check_reference
 from rule_jax.types import PromptRecord, Reward, Rollout
 
 STAGE = "boundary_optimization"
@@ -43,9 +43,9 @@ def check(run: Run) -> None:
         "checkpoint_every",
         "keep_checkpoints",
     )
-    algorithm, replayed = _algorithm(run), settings.replay.groups
+    chosen, replayed = algorithm(run), settings.replay.groups
     prompts = settings.forget_prompts + settings.boundary_prompts
-    parts = settings.microbatches * algorithm.minibatches
+    parts = settings.microbatches * chosen.minibatches
     check_divides(run, f"config.{STAGE}.forget_prompts + boundary_prompts", prompts, parts)
     if replayed:
         check_positive(f"{STAGE}.replay", settings.replay, "groups", "capacity", "store_steps")
@@ -55,10 +55,10 @@ def check(run: Run) -> None:
                 f"config.{STAGE}.replay.capacity={settings.replay.capacity} is less than replay.groups={replayed}: "
                 "nothing would ever be replayed"
             )
-    if settings.samples < algorithm.min_samples:
+    if settings.samples < chosen.min_samples:
         raise UserError(
             f"config.{STAGE}.samples={settings.samples}: {run.config.algorithm.name} compares answers to one prompt "
-            f"and needs at least {algorithm.min_samples} of them"
+            f"and needs at least {chosen.min_samples} of them"
         )
     _reward(run)
     for section in (settings, settings.critic):
@@ -67,17 +67,18 @@ def check(run: Run) -> None:
     _validation.check(run, settings.validation)
     trackers.check(**run.config.watch)
     lora.check(**run.config.lora)
+    check_reference(run)
 
 
 def run(run: Run) -> None:
     """Trains for config.boundary_optimization.steps updates; resumes from the newest checkpoint."""
     settings = run.config.boundary_optimization
     learner = subject(run)
-    algorithm, reward = _algorithm(run), _reward(run)
+    reward = _reward(run)
     prompts = PromptSet(run, learner)
 
     # Programs
-    updates = Updates(run, learner, algorithm)
+    updates = Updates(run, learner, algorithm(run))
     rollout_params = programs.make_merge(learner.model, learner.tuning, run.mesh, run.compute_dtype, "decode")
     generate = programs.make_generate(
         learner.model,
@@ -106,7 +107,7 @@ def run(run: Run) -> None:
             validation = Validation(run, learner, log, settings.validation)
             stopping = EarlyStopping.of(settings.validation, processes.agreed(checkpoints.best()))
             for step in range(done, settings.steps + 1):  # so many updates are done
-                params = rollout_params(reference, training.policy.params)
+                params = rollout_params(updates.read_by_model(reference), training.policy.params)
                 if validation.due(step) and (step > done or step == 0):
                     reporter.flush()
                     stopping.see(step, validation(params, step))
@@ -124,6 +125,7 @@ def run(run: Run) -> None:
                 rows_B = sharding.put_rows(np.arange(len(records), dtype=np.int32), run.mesh)
                 rollout = generate(params, batch, key, np.int32(step), rows_B, np.float32(settings.temperature))
                 jax.block_until_ready(rollout)
+                del params  # the update needs the room
                 clock.lap("rollout")
                 try:
                     scored = score(rollout, records, learner.tokenizer, reward)
@@ -189,7 +191,8 @@ def _show(run: Run, step: int, scored: Scored, rollout: Rollout, targets: Target
         telemetry.info(line)
 
 
-def _algorithm(run: Run) -> Algorithm:
+def algorithm(run: Run) -> Algorithm:
+    """What config.algorithm describes."""
     return plugin.make("algorithms", run.config.algorithm.to_dict())
 
 
