@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -23,13 +23,14 @@ RULES: Mapping[str, Mapping[str, str | None]] = {
 }
 
 
-def make_mesh(*, data: int, fsdp: int, tensor: int) -> Mesh:
-    """A mesh of all devices. One size may be -1: it takes what the others leave.
+def make_mesh(*, data: int, fsdp: int, tensor: int, devices: Sequence[Any] | None = None) -> Mesh:
+    """A mesh of the devices; of all that the run has where none are given. One size may be -1: it takes the rest.
 
     Raises UserError when the product is not the number of devices.
     """
     sizes = {"data": data, "fsdp": fsdp, "tensor": tensor}
-    count = jax.device_count()
+    devices = jax.devices() if devices is None else devices
+    count = len(devices)
     free = [name for name, size in sizes.items() if size == -1]
     rest = math.prod(size for size in sizes.values() if size != -1)
     if len(free) > 1 or any(size < 1 and size != -1 for size in sizes.values()):
@@ -39,7 +40,7 @@ def make_mesh(*, data: int, fsdp: int, tensor: int) -> Mesh:
     if math.prod(sizes.values()) != count:
         need = f"a multiple of {rest}" if free else str(rest)
         raise UserError(f"mesh {sizes} needs {need} devices, this run has {count}; set config.mesh to fit")
-    return jax.make_mesh(tuple(sizes.values()), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    return jax.make_mesh(tuple(sizes.values()), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
 
 
 def param_shardings(axes: Any, shapes: Any, mesh: Mesh, layout: Literal["train", "decode"]) -> Any:

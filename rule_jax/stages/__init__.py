@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
@@ -42,7 +41,7 @@ class Run:
         """config.model.compute_dtype; "auto" is bfloat16 on accelerators and float32 on a CPU."""
         name = self.config.model.compute_dtype
         if name == "auto":
-            name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+            name = "float32" if self.mesh.devices.flat[0].platform == "cpu" else "bfloat16"
         if name not in ("float32", "bfloat16"):
             raise UserError(f"config.model.compute_dtype={name!r}: it must be auto, float32 or bfloat16")
         return jnp.dtype(name)
