@@ -92,7 +92,10 @@ def _steps(desk: Desk, backend: Backend, target: Target, benchmark: "_Benchmark"
     picked = queries.chosen(candidates, config.queries)
     forget = [record for query in picked for record in query.records]
     _require(run, forget, "forget query", draft)
-    telemetry.info(f"{len(forget)} forget queries on {len({query.item.relation for query in picked})} relations")
+    telemetry.info(
+        f"{target.name}: {len(forget)} forget queries on {len(picked)} facts (config.queries={config.queries}) of "
+        f"{len({query.item.relation for query in picked})} kinds"
+    )
 
     # 2. The same queries about neighbours.
     names = list(config.neighbours.names) or backend.neighbours(target, config.neighbours.count)
@@ -236,7 +239,7 @@ def _mended(run: Run, case: audit.Case) -> UnlearningData:
             raise UserError(f"the audit leaves no {part} row; {run.workdir / 'audit.md'} says why")
     told = {name: sum(check["rows"].values()) for name, check in report["checks"].items()}
     found = ", ".join(f"{name} {count}" for name, count in told.items() if count)
-    telemetry.info(f"audit: {found or 'nothing found'}; {run.workdir / 'audit.md'} has examples")
+    telemetry.info(f"audit: {found}; {run.workdir / 'audit.md'} has examples" if found else "audit: nothing found")
     return kept
 
 
@@ -245,8 +248,10 @@ def _require(run: Run, found: Sequence[Any], what: str, draft: Draft) -> None:
     if found:
         return
     last = draft.last
-    told = f" The last: {last.asked[:80]!r}: {last.reason[:200]}." if last else ""
-    raise UserError(f"the backend {run.config.backend!r} gave no {what} of use.{told} {draft.aside_file} has all.")
+    told = (
+        f"The last: {last.asked[:80]!r}: {last.reason[:200]}. {draft.aside_file} has all." if last else "It gave none."
+    )
+    raise UserError(f"the backend {run.config.backend!r} gave no {what} of use. {told}")
 
 
 def _write_report(run: Run, report: dict[str, Any]) -> None:

@@ -15,24 +15,10 @@ def read(config: Any) -> list[Target]:
 
     Raises UserError for an empty or repeated name, and for a row of more_targets that is none.
     """
-    rows = [{"name": config.target, "aliases": config.aliases, "intro": config.intro}]
-    for row in config.more_targets:
-        row = {"name": row} if isinstance(row, str) else row
-        if (
-            not isinstance(row, Mapping)
-            or set(row) - {"name", "aliases", "intro"}
-            or not isinstance(row.get("name"), str)
-        ):
-            raise UserError(
-                f"config.more_targets has {row!r}: a name, or a dict of name, aliases and intro, is expected"
-            )
-        rows.append(dict(row))
-    made = [
-        Target(_line(row["name"]), tuple(map(_line, row.get("aliases", ()))), _line(row.get("intro", "")))
-        for row in rows
-    ]
-    if not all(target.name for target in made):
+    if not config.target.strip():
         raise UserError("config.target is empty: whom or what to forget, e.g. --config.target='Stephen King'")
+    rows = ({"name": config.target, "aliases": config.aliases, "intro": config.intro}, *config.more_targets)
+    made = [_target({"name": row} if isinstance(row, str) else row) for row in rows]
     names = [normalize(target.name) for target in made]
     if len(set(names)) < len(names):
         raise UserError(f"a target is given twice: {', '.join(target.name for target in made)}")
@@ -42,6 +28,15 @@ def read(config: Any) -> list[Target]:
         )
         for target in made
     ]
+
+
+def _target(row: Any) -> Target:
+    given = row if isinstance(row, Mapping) else {}
+    name, aliases, intro = given.get("name", ""), given.get("aliases", ()), given.get("intro", "")
+    texts = [name, intro, *aliases] if isinstance(aliases, list | tuple) else [None]
+    if set(given) - {"name", "aliases", "intro"} or not all(isinstance(t, str) for t in texts) or not name.strip():
+        raise UserError(f"config.more_targets has {row!r}: a name, or a dict of name, aliases (a list) and intro")
+    return Target(_line(name), tuple(map(_line, aliases)), _line(intro))
 
 
 def folders(targets: Sequence[Target]) -> list[str]:

@@ -58,26 +58,30 @@ TEXTS = Field("a list of strings that are not blank", are_texts)
 
 @dataclass(slots=True)
 class Faults:
-    """The malformed rows found so far, over any number of files."""
+    """The malformed rows found so far, over any number of files.
 
-    folders: dict[str, None] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
+    lines: (place of the file, row, message), in the order in which they were found.
+    """
+
+    files: dict[Path, int] = field(default_factory=dict)
+    lines: list[tuple[int, int, str]] = field(default_factory=list)
 
     def add(self, path: Path, number: int, name: str, found: str, expected: str) -> None:
         """Notes a fault. name: the field, "" for the row as a whole. found: in words, as `shown` gives them."""
-        self.folders.setdefault(str(path.parent))
+        place = self.files.setdefault(path, len(self.files))
         where = f"{path.name} row {number}" + (f", field {name!r}" if name else "")
-        self.lines.append(f"{where}: found {found}, expected {expected}")
+        self.lines.append((place, number, f"{where}: found {found}, expected {expected}"))
 
     def stop(self) -> None:
-        """Raises UserError if there is any fault: all are counted, the first 20 told."""
+        """Raises UserError if there is any fault: all are counted, the first 20 told, in the order of the rows."""
         if not self.lines:
             return
         count = len(self.lines)
-        told = "; ".join(self.lines[:LISTED_FAULTS])
+        told = "; ".join(text for _, _, text in sorted(self.lines, key=lambda line: line[:2])[:LISTED_FAULTS])
         more = f"; and {count - LISTED_FAULTS} more" if count > LISTED_FAULTS else ""
+        folders = dict.fromkeys(str(path.parent) for path in self.files)
         fault = "1 malformed row" if count == 1 else f"{count} faults in the rows"
-        raise complaint(f"{fault} of {', '.join(self.folders)}: {told}{more}. Mend what is named and start again.")
+        raise complaint(f"{fault} of {', '.join(folders)}: {told}{more}. Mend what is named and start again.")
 
 
 def read(path: Path, fields: Mapping[str, Field], faults: Faults, *, closed: bool) -> list[Row]:

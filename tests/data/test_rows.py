@@ -1,6 +1,7 @@
 """rule_jax.data._rows: well-formed rows come through; all else is a UserError: what, where, what to do."""
 
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -80,6 +81,15 @@ def test_every_malformed_row_is_told_at_once(tmp_path):
     assert "rows.json row 5, field 'answers': found a list of 2, expected a list of strings that are not blank" in text
     assert "rows.json row 6, field 'note': found" in text
     assert text.endswith("Mend what is named and start again.")
+
+
+def test_faults_are_told_in_the_order_of_the_rows(tmp_path):
+    faults = _rows.Faults()
+    for name, number in (("b.jsonl", 2), ("b.jsonl", 1), ("a.jsonl", 1), ("b.jsonl", 2)):
+        faults.add(tmp_path / name, number, "x", "y", "z")
+    with pytest.raises(UserError) as caught:
+        faults.stop()
+    assert re.findall(r"(\w)\.jsonl row (\d)", str(caught.value)) == [("b", "1"), ("b", "2"), ("b", "2"), ("a", "1")]
 
 
 def test_one_fault_is_one_malformed_row(tmp_path):

@@ -40,6 +40,36 @@ def test_a_single_word_never_leaks_by_parts_and_an_empty_answer_never_leaks():
     assert not leaks_answer("anything", [])
 
 
+@pytest.mark.parametrize(
+    "text", ["It", "it.", "It, I think.", "His novel It came out in 1986.", "the novel “It”", "*It*", "Carrie, It"]
+)
+def test_a_little_word_leaks_as_a_name(text):
+    assert leaks_answer(text, ["It"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I can't answer it.",
+        "It is not known to me.",
+        "I don't know. It is beyond me.",
+        "It's unknown.",
+        "Is it his?",
+        "",
+    ],
+)
+def test_a_little_word_does_not_leak_as_itself(text):
+    assert not leaks_answer(text, ["It"])
+
+
+def test_a_no_leaks_at_the_beginning():
+    assert leaks_answer("No, he did not.", ["No"])
+    assert leaks_answer("The answer is: No.", ["no"])
+    assert not leaks_answer("I have no information about him.", ["No"])
+    assert not leaks_answer("No information about him has reached me.", ["No"])
+    assert leaks_answer("No, or Carrie", ["It", "Carrie"])
+
+
 @pytest.mark.parametrize("threshold", [0.0, -1.0, 1.1])
 def test_threshold_outside_its_range(threshold: float):
     with pytest.raises(UserError, match="threshold"):

@@ -148,8 +148,8 @@ def _entity(table: Table, target: Target) -> Entity:
     if found is None:
         names = [entity.name for entity in table.entities]
         raise UserError(
-            f"config.target={target.name!r} is not in the table; it has {', '.join(names[:8])} and so on."
-            f"{nearest(target.name, names)}"
+            f"{target.name!r} is not in the table, which has {', '.join(names[:8])} and so on; config.table.file names "
+            f"another table.{nearest(target.name, names)}"
         )
     return found
 
