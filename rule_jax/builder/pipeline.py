@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rule_jax import data as sources
@@ -72,8 +73,7 @@ def build(run: Run) -> None:
         for target, folder in zip(wanted, folders):
             with Draft(folder) as draft:
                 _steps(desk._replace(run=replace(run, workdir=folder)), backend, target, benchmark, draft)
-    more = f' --config.data.more_paths="{tuple(map(str, folders[1:]))!r}"' if len(folders) > 1 else ""
-    telemetry.info(f"use with --config.data.source=jsonl --config.data.path={folders[0]}{more}")
+    _tell_use(folders)
 
 
 def _steps(desk: Desk, backend: Backend, target: Target, benchmark: "_Benchmark", draft: Draft) -> None:
@@ -152,6 +152,7 @@ def audit_only(run: Run) -> None:
     data = _mended(run, case)
     _write(run, data)
     _write_provenance(run, data, {"target": list(data.targets), "source": config.data.source})
+    _tell_use([run.workdir])
 
 
 def _desk(run: Run, journal: Journal) -> Desk:
@@ -266,6 +267,11 @@ def _write(run: Run, data: UnlearningData) -> None:
         f"wrote {len(data.forget)} forget, {len(data.boundary)} boundary and {len(data.rejection)} rejection rows to "
         f"{run.workdir}"
     )
+
+
+def _tell_use(folders: Sequence[Path]) -> None:
+    more = f' --config.data.more_paths="{tuple(map(str, folders[1:]))!r}"' if len(folders) > 1 else ""
+    telemetry.info(f"use with --config.data.source=jsonl --config.data.path={folders[0]}{more}")
 
 
 def _write_provenance(run: Run, data: UnlearningData, more: dict[str, Any]) -> None:
