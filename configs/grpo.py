@@ -94,14 +94,14 @@ def get_config() -> ConfigDict:
     c.rejection_steering = {
         "objective": "sft",
         "objective_options": {},
-        "steps": 40,  # at most
+        "steps": 80,  # at most
         # Stop as soon as every target is refused in this share of sampled answers; a rate of 0 takes all steps.
         "dosage": {"refusal_rate": 0.35, "every": 4, "prompts_per_target": 8, "samples": 8},
         "batch": 32,
         "microbatches": 1,
         "max_length": 512,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
-        "schedule": {"peak": 2e-4, "warmup_steps": 0, "decay": "constant"},
+        "schedule": {"peak": 1e-4, "warmup_steps": 0, "decay": "constant"},
         "checkpoint_every": 10,
         "keep_checkpoints": 2,
     }

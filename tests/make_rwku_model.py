@@ -31,7 +31,7 @@ from rule_jax.types import SftExample, UnlearningData
 
 PATH = flags.DEFINE_string("path", None, "The target's folder.", required=True)
 OUT = flags.DEFINE_string("out", None, "The model directory to make.", required=True)
-STEPS = flags.DEFINE_integer("steps", 900, "Updates.")
+STEPS = flags.DEFINE_integer("steps", 450, "Updates.")
 WIDTH = flags.DEFINE_integer("width", 160, "Model width.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the world, the order and the model.")
 
@@ -43,7 +43,7 @@ def main() -> None:
     config.seed = SEED.value
     config.world.update({"vocab_size": 2048, "width": WIDTH.value, "heads": 5, "mlp_width": 2 * WIDTH.value})
     config.world.update({"rows": 32, "length": 128, "steps": STEPS.value})
-    config.world.schedule.peak = 3e-3
+    config.world.schedule.peak = 1.2e-2
     config.world.mixture = {
         "probe": 0.16,
         "target": 0.2,
