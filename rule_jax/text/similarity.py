@@ -37,11 +37,13 @@ def earlier_twins(
 
     A twin is a question that has none itself. subjects: whom each question is about ("" for not known, () for all);
     questions about two are no twins. distinct: so many at the beginning are known to have no twin.
-    Takes 0.3 s for 600 questions; the time grows with the square.
+    300 questions took 0.3 s; the time grows with the square.
     """
     asked = [_Question.of(*texts) for texts in zip(questions, answers, subjects or [""] * len(questions))]
     found: list[int | None] = [None] * min(distinct, len(asked))
-    grams = _grams([question.text for question in asked]) if distinct < len(asked) else None
+    if distinct >= len(asked):
+        return found
+    grams = _grams([question.text for question in asked])
     for start in range(distinct, len(asked), _CHUNK):
         stop = min(start + _CHUNK, len(asked))
         likeness = (grams[start:stop] @ grams[:stop].T).toarray()
