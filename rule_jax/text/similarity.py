@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from rule_jax.text.overlap import normalize
 
@@ -92,7 +93,5 @@ def _names(question: str) -> frozenset[str]:
 
 def _grams(texts: Sequence[str]) -> Any:
     """A sparse matrix, a row a text: its n-grams by TF-IDF, of length 1."""
-    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer  # takes 2 s to import
-
     counts = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), norm=None, alternate_sign=False)
     return TfidfTransformer(sublinear_tf=True).fit_transform(counts.transform(texts))
