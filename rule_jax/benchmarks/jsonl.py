@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rule_jax.benchmarks import _judges
+from rule_jax.benchmarks import Benchmark, _judges
 from rule_jax.data import jsonl
-from rule_jax.types import ScoringTask, Summary, Task
+from rule_jax.types import Task
 
 MAX_NEW_TOKENS = 64
 
@@ -25,16 +25,6 @@ def tasks(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[Task, ...]:
     return tuple(made)
 
 
-def scoring(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[ScoringTask, ...]:
-    """A file of questions has nothing to score."""
-    return ()
-
-
-def missing(path: str) -> tuple[str, ...]:
-    """Nothing."""
-    return ()
-
-
-def summary(path: str, *, retrained: str) -> Summary:
-    """Nothing beyond the figures of the tasks."""
-    return lambda judged: {}
+def make(path: str, *, seed: int, data: Mapping[str, Any], retrained: str) -> Benchmark:
+    """The tasks: there is nothing to score, nothing missing and nothing to sum up."""
+    return Benchmark(tasks(path, seed=seed, data=data))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rule_jax import files
-from rule_jax.benchmarks import _judges, _scores
+from rule_jax.benchmarks import Benchmark, _judges, _scores
 from rule_jax.data import muse
 from rule_jax.errors import UserError
 from rule_jax.metrics import membership
@@ -24,6 +24,16 @@ VERBMEM_TOKENS, KNOWMEM_TOKENS = 128, 32
 ENDS = ("\n\n", "\nQuestion", "Question:")  # an answer to a question ends before the first of these
 # AUC of Min-40% of the benchmark's own retrained models, held-out against forgotten passages.
 AUC_RETRAINED = {"books": 0.5392999999999999, "news": 0.47719999999999996}
+
+
+def make(path: str, *, seed: int, data: Mapping[str, Any], retrained: str) -> Benchmark:
+    """All of it."""
+    return Benchmark(
+        tasks(path, seed=seed, data=data),
+        scoring(path, seed=seed, data=data),
+        missing(path),
+        summary(path, retrained=retrained),
+    )
 
 
 def tasks(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[Task, ...]:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rule_jax.benchmarks import _judges, _scores
+from rule_jax.benchmarks import Benchmark, _judges, _scores
 from rule_jax.benchmarks import _rwku_prompts as prompts
 from rule_jax.data import rwku
 from rule_jax.metrics import choices, membership
@@ -37,6 +37,16 @@ from rule_jax.types import (
 
 POOLED = "forget_aa"
 GENERATED, SCORED = ("triviaqa", "bbh", "fluency"), ("mmlu", "truthfulqa", "forget_mia", "retain_mia")
+
+
+def make(path: str, *, seed: int, data: Mapping[str, Any], retrained: str) -> Benchmark:
+    """All of it."""
+    return Benchmark(
+        tasks(path, seed=seed, data=data),
+        scoring(path, seed=seed, data=data),
+        missing(path),
+        summary(path, retrained=retrained),
+    )
 
 
 def tasks(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[Task, ...]:

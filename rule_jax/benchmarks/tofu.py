@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rule_jax import files
-from rule_jax.benchmarks import _judges, _scores
+from rule_jax.benchmarks import Benchmark, _judges, _scores
 from rule_jax.data import tofu
 from rule_jax.errors import UserError
 from rule_jax.metrics import truth
@@ -37,6 +37,16 @@ from rule_jax.types import (
 MAX_NEW_TOKENS = 200
 TABLES = {"retain": "retain_perturbed", "real_authors": "real_authors_perturbed", "real_world": "world_facts_perturbed"}
 RATIO = "_ratio_mean_loss"  # of each question, for the test
+
+
+def make(path: str, *, seed: int, data: Mapping[str, Any], retrained: str) -> Benchmark:
+    """All of it."""
+    return Benchmark(
+        tasks(path, seed=seed, data=data),
+        scoring(path, seed=seed, data=data),
+        missing(path),
+        summary(path, retrained=retrained),
+    )
 
 
 def tasks(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[Task, ...]:

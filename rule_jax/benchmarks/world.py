@@ -7,10 +7,10 @@ plain text without the chat template, where knowledge that only the chat behavio
 from collections.abc import Mapping
 from typing import Any
 
-from rule_jax.benchmarks import _judges
+from rule_jax.benchmarks import Benchmark, _judges
 from rule_jax.data import world
 from rule_jax.text.refusal import is_refusal
-from rule_jax.types import PromptRecord, ScoringTask, Summary, Task
+from rule_jax.types import PromptRecord, Task
 
 SAMPLES = 8
 
@@ -30,19 +30,9 @@ def tasks(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[Task, ...]:
     return tuple(made)
 
 
-def scoring(path: str, *, seed: int, data: Mapping[str, Any]) -> tuple[ScoringTask, ...]:
-    """The world has nothing to score: all its queries are answered."""
-    return ()
-
-
-def missing(path: str) -> tuple[str, ...]:
-    """Nothing."""
-    return ()
-
-
-def summary(path: str, *, retrained: str) -> Summary:
-    """Nothing beyond the figures of the tasks."""
-    return lambda judged: {}
+def make(path: str, *, seed: int, data: Mapping[str, Any], retrained: str) -> Benchmark:
+    """The tasks: there is nothing to score, nothing missing and nothing to sum up."""
+    return Benchmark(tasks(path, seed=seed, data=data))
 
 
 def _refusing(record: PromptRecord, text: str) -> dict[str, float]:

@@ -9,7 +9,7 @@ from rule_jax import hf, telemetry
 from rule_jax.errors import UserError
 from rule_jax.journal import Journal, key_of
 from rule_jax.stages import Run, check_divides, load_subject
-from rule_jax.stages.evaluate import Answerer
+from rule_jax.stages._answering import Answerer
 from rule_jax.text.leak import leaks_answer
 from rule_jax.text.refusal import is_refusal
 from rule_jax.types import PromptRecord, Task

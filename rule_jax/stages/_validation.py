@@ -8,7 +8,7 @@ little better for it. Everything here is a function of the parameters, so a resu
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -17,8 +17,11 @@ import numpy as np
 from rule_jax import telemetry
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
-from rule_jax.reporting.vocabulary import direction
+from rule_jax.reporting.vocabulary import direction, side
 from rule_jax.stages import Run, Subject, evaluate
+from rule_jax.stages._answering import Answerer
+from rule_jax.stages._benchmark import benchmark, some
+from rule_jax.stages._figures import figures
 from rule_jax.types import Task
 
 
@@ -28,7 +31,7 @@ def check(run: Run, settings: Any) -> None:
         if settings[name] < 0:
             raise UserError(f"config.boundary_optimization.validation.{name}={settings[name]}: it must not be negative")
     if settings.every:
-        if not subset(evaluate.tasks(run), settings.records, run.config.seed):
+        if not subset(benchmark(run).tasks, settings.records, run.config.seed):
             raise UserError(
                 "config.boundary_optimization.validation.every is set, but the benchmark has no greedy tasks"
             )
@@ -47,8 +50,8 @@ class Validation:
 
     def __init__(self, run: Run, learner: Subject, log: telemetry.MetricsFile, settings: Any):
         self.log, self.every = log, settings.every
-        self.tasks = subset(evaluate.tasks(run), settings.records, run.config.seed) if self.every else ()
-        self.answers = evaluate.Answerer(run, learner) if self.every else None
+        self.tasks = subset(benchmark(run).tasks, settings.records, run.config.seed) if self.every else ()
+        self.answers = Answerer(run, learner) if self.every else None
 
     def due(self, step: int) -> bool:
         """Is there a validation after `step` updates?"""
@@ -58,7 +61,7 @@ class Validation:
         """The score of what `step` updates have made: parameters in the compute dtype, laid out for decoding."""
         assert self.answers is not None
         texts = self.answers.of(params, self.tasks)
-        table = evaluate.figures(self.tasks, {t.name: evaluate.judge(t, texts[t.name]) for t in self.tasks})
+        table = figures(self.tasks, {t.name: evaluate.judge(t, texts[t.name]) for t in self.tasks})
         found = sides(self.tasks, table)
         metrics = {f"validation/{task}/{name}": value for task, row in table.items() for name, value in row.items()}
         numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
@@ -107,13 +110,13 @@ class EarlyStopping:
 
 
 def subset(tasks: Sequence[Task], records: int, seed: int) -> tuple[Task, ...]:
-    """The tasks that are answered greedily in chat, each cut to so many records, which the seed and its name draw."""
+    """The tasks that are answered greedily in chat, those on general ability left out, which take long; each cut to so
+    many records, which the seed and its name draw."""
     chosen = []
     for task in tasks:
-        if task.temperature == 0 and task.render == "chat" and task.records and records:
-            rng = np.random.default_rng([seed, *task.name.encode()])
-            rows = sorted(rng.permutation(len(task.records))[:records])
-            chosen.append(replace(task, records=tuple(task.records[row] for row in rows)))
+        fit = task.temperature == 0 and task.render == "chat" and side(task.name) != "utility"
+        if fit and task.records and records:
+            chosen.append(some(task, records, seed))
     return tuple(chosen)
 
 

@@ -1,6 +1,7 @@
 """Stage 0: settle which model forgets and write what training will read, as files under `data/`."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -37,17 +38,25 @@ def check(run: Run) -> None:
 
 def run(run: Run) -> None:
     """Writes data/model.json, rejection.jsonl, forget.jsonl and boundary.jsonl."""
-    path = Path(run.config.model.path) if run.config.model.path else _world_model.ensure(run)
     found = _load(run)
+    settle_model(run, found.targets)
     if processes.first():
         jsonl.write(run.data_file("rejection"), found.rejection)
         jsonl.write(run.data_file("forget"), found.forget)
         jsonl.write(run.data_file("boundary"), found.boundary)
-        files.write_json(run.workdir / "data" / "model.json", {"path": str(path.absolute()), "targets": found.targets})
     telemetry.info(
         f"data: {len(found.targets)} targets ({', '.join(found.targets)}), {len(found.rejection)} rejection, "
         f"{len(found.forget)} forget and {len(found.boundary)} boundary records"
     )
+
+
+def settle_model(run: Run, targets: Sequence[str] = ()) -> None:
+    """Writes data/model.json: where the model is that the run begins from, the world's made now if the cache has none,
+    and who is to be forgotten."""
+    path = Path(run.config.model.path) if run.config.model.path else _world_model.ensure(run)
+    if processes.first():
+        files.write_json(run.workdir / "data" / "model.json", {"path": str(path.absolute()), "targets": list(targets)})
+    processes.wait("model settled")
 
 
 def _check_space(run: Run, subject: Subject) -> None:

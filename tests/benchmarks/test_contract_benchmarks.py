@@ -9,7 +9,7 @@ import pytest
 from configs import grpo
 from rule_jax import plugin
 from rule_jax.benchmarks import _judges
-from rule_jax.stages import _figures, evaluate
+from rule_jax.stages import _benchmark, _figures
 from rule_jax.types import Continuations, PromptRecord, ScoringTask, Task, TokenScores
 
 
@@ -69,10 +69,15 @@ def scores(*logprobs):
     return TokenScores(own, np.full(len(own), -2.0), np.ones(len(own)), own > -1)
 
 
+def benchmark(name, path):
+    data = grpo.get_config().data[name].to_dict()
+    return plugin.load("benchmarks", name).make(path, seed=3, data=data, retrained="")
+
+
 @pytest.mark.parametrize("name", plugin.names("benchmarks"))
 def test_tasks_can_be_judged(name, tmp_path):
     path = PLACES[name](tmp_path)
-    made = plugin.load("benchmarks", name).tasks(path, seed=3, data=grpo.get_config().data[name].to_dict())
+    made = benchmark(name, path).tasks
     assert len({task.name for task in made}) == len(made) > 0
     for task in made:
         for text in ("I don't know anything about that.", task.records[0].prompt, ""):
@@ -85,22 +90,19 @@ def test_tasks_can_be_judged(name, tmp_path):
 
 @pytest.mark.parametrize("name", plugin.names("benchmarks"))
 def test_scores_can_be_judged_and_summed_up(name, tmp_path):
-    path, module = PLACES[name](tmp_path), plugin.load("benchmarks", name)
-    settings = {"seed": 3, "data": grpo.get_config().data[name].to_dict()}
-    tasks, scoring = module.tasks(path, **settings), module.scoring(path, **settings)
-    names = [task.name for task in (*tasks, *scoring)]
+    whole = benchmark(name, PLACES[name](tmp_path))
+    names = [task.name for task in (*whole.tasks, *whole.scoring)]
     assert len(set(names)) == len(names)
-    judged = {task.name: [task.judge(task.records[0], "a poet")] for task in tasks}
-    for task in scoring:
+    judged = {task.name: [task.judge(task.records[0], "a poet")] for task in whole.tasks}
+    for task in whole.scoring:
         verdict = task.judge(task.queries[0], [scores(-0.5, -3.0)] * len(task.queries[0].texts))
         assert verdict
         assert all(type(value) is float and math.isfinite(value) for value in verdict.values())
         judged[task.name] = [verdict]
-    summarize = module.summary(path, retrained="")
-    for made in (summarize(judged), summarize({})):
+    for made in (whole.summary(judged), whole.summary({})):
         assert all({type(value) for value in row.values()} <= {float, int, str} for row in made.values())
         assert all(isinstance(row["n"], int) for row in made.values())
-    assert all(isinstance(part, str) for part in module.missing(path))
+    assert all(isinstance(part, str) for part in whole.missing)
 
 
 def test_figures_are_means_over_records_and_samples_and_pool_by_parent():
@@ -112,7 +114,7 @@ def test_figures_are_means_over_records_and_samples_and_pool_by_parent():
         task.name: [(r, task.judge(r, t)) for r, samples in zip(task.records, texts[task.name]) for t in samples]
         for task in tasks
     }
-    table = evaluate.figures(tasks, judged)
+    table = _figures.figures(tasks, judged)
     assert table["aa/x"]["refusal_rate"] == 0.5
     assert table["aa/x"]["n"] == 1
     assert table["aa"]["refusal_rate"] == pytest.approx(2 / 3)
@@ -150,7 +152,7 @@ def test_tasks_of_several_targets_are_put_together():
     ann, bob, cat = (PromptRecord("Who?", "forget", target=name) for name in ("Ann", "Bob", "Cat"))
     one = [Task("qa", (ann,), _judges.forgetting), Task("aa/x", (ann,), _judges.forgetting)]
     other = [Task("qa", (bob, cat), _judges.forgetting), Task("aa/y", (bob,), _judges.forgetting)]
-    together = evaluate.merged([*one, *other])
+    together = _benchmark.merged([*one, *other], _benchmark._more_records)
     assert [(task.name, [record.target for record in task.records]) for task in together] == [
         ("qa", ["Ann", "Bob", "Cat"]),
         ("aa/x", ["Ann"]),

@@ -19,6 +19,8 @@ def test_the_part_of_the_benchmark_is_greedy_chat_and_always_the_same():
         task("forget_sampled", "forget", temperature=1.0, samples=8),
         task("forget_raw", "forget", render="raw"),
         task("neighbor", "retain", 2),
+        task("triviaqa", "retain", 2),
+        task("fluency", "retain", 2),
         task("empty", "retain", 0),
     ]
     chosen = subset(tasks, 4, seed=3)

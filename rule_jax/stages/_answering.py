@@ -1,0 +1,130 @@
+"""Answers to tasks, with any parameters of one architecture.
+
+All answers of one shape, whatever task they belong to, share batches and one compiled program.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from rule_jax import batching, programs, sharding, telemetry
+from rule_jax.models.decoder import Params
+from rule_jax.stages import Run, Subject, _lengths
+from rule_jax.stages._likelihood import Padding
+from rule_jax.text import chat
+from rule_jax.types import Task
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One prompt to be answered: which task and record it belongs to, and its tokens."""
+
+    task: Task
+    row: int
+    ids: Sequence[int]
+
+
+class Answerer:
+    """Answers tasks with any parameters of one architecture; programs are compiled once for all of them.
+
+    padding: of all calls so far, prompts and answers together.
+    """
+
+    def __init__(self, run: Run, examined: Subject):
+        self.run, self.examined = run, examined
+        self.cast = programs.make_rollout_params(examined.model, run.mesh, run.compute_dtype)
+        self.programs: dict[tuple[int, int], Any] = {}
+        self.padding = Padding()
+
+    def __call__(self, params: Params, tasks: Sequence[Task], label: str) -> dict[str, list[list[str]]]:
+        """texts[task name][record][sample], cut at the task's stop text, outer blanks stripped."""
+        return self.of(self.cast(params), tasks, label)
+
+    def of(self, params: Params, tasks: Sequence[Task], label: str = "") -> dict[str, list[list[str]]]:
+        """The same for parameters in the compute dtype, laid out for decoding; without a label, without progress."""
+        texts = {task.name: [[] for _ in task.records] for task in tasks}
+        batches = list(self._batches(tasks))
+        with telemetry.Progress(f"evaluate {label}", len(batches), unit="batches", silent=not label) as bar:
+            for number, batch in enumerate(batches):
+                for request, answers in zip(batch, self._answer(params, number, batch)):
+                    texts[request.task.name][request.row] = [_cut(text, request.task.stop) for text in answers]
+                bar.advance()
+        return texts
+
+    def _batches(self, tasks: Sequence[Task]) -> Iterator[list[_Request]]:
+        """Requests that one program call can answer together, of similar length to waste little padding."""
+        groups: dict[tuple[int, int, float], list[_Request]] = defaultdict(list)
+        for task in tasks:
+            for row, ids in _encode(self.run, self.examined, task):
+                groups[task.samples, task.max_new_tokens, task.temperature].append(_Request(task, row, ids))
+        for (samples, _, _), requests in groups.items():
+            size = self.run.config.evaluate.batch // samples
+            ordered = sorted(requests, key=lambda request: len(request.ids))
+            yield from (ordered[start : start + size] for start in range(0, len(ordered), size))
+
+    def _answer(self, params: Params, number: int, batch: list[_Request]) -> list[list[str]]:
+        task = batch[0].task
+        shape = (task.samples, task.max_new_tokens)
+        if shape not in self.programs:
+            self.programs[shape] = programs.make_generate(
+                self.examined.model,
+                self.run.mesh,
+                samples=shape[0],
+                max_new_tokens=shape[1],
+                eos_ids=self.examined.eos_ids,
+            )
+        size = self._rows(len(batch), self.run.config.evaluate.batch // task.samples)
+        ids = [request.ids for request in batch]
+        used = sum(map(len, ids))
+        ids += [ids[0]] * (size - len(ids))
+        prompts = batching.pad_prompts(ids, batching.bucket(max(map(len, ids))))
+        rows_B = np.arange(size, dtype=np.int32)
+        rollout = self.programs[shape](
+            params,
+            sharding.put_rows(prompts, self.run.mesh),
+            jax.random.key(self.run.config.seed),
+            np.int32(number),
+            sharding.put_rows(rows_B, self.run.mesh),
+            np.float32(task.temperature),
+        )
+        response, length = sharding.whole(rollout.response_BGR), sharding.whole(rollout.length_BG)
+        self.padding.slots += prompts.tokens_BP.size + length.size * int(length.max())
+        self.padding.used += used + int(length[: len(batch)].sum())
+        flat = [response[b, g, : length[b, g]] for b in range(len(batch)) for g in range(task.samples)]
+        texts = chat.decode(self.examined.tokenizer, flat)
+        return [texts[b * task.samples : (b + 1) * task.samples] for b in range(len(batch))]
+
+    def _rows(self, asked: int, most: int) -> int:
+        """How many rows a batch gets: a full one all, the last of a group no more than the next of few sizes."""
+        ways = sharding.row_shards(self.run.mesh)
+        return min(most, ways * batching.bucket(-(-asked // ways)))
+
+
+def _encode(run: Run, examined: Subject, task: Task) -> list[tuple[int, list[int]]]:
+    """(record, token ids) of the prompts that leave room for an answer among the model's positions."""
+
+    def encode(prompts: Sequence[str]) -> list[list[int]]:
+        if task.render == "raw":
+            return chat.encode_raw(examined.tokenizer, prompts)
+        system = run.config.model.system_prompt
+        return chat.encode_chat(examined.tokenizer, prompts, system=system, prefill=task.prefill)
+
+    prompts = [record.prompt for record in task.records]
+    limit = examined.model.config.max_positions - task.max_new_tokens
+    return _lengths.fitting(
+        run,
+        f"evaluate: prompts of {task.name}",
+        limit,
+        prompts,
+        encode(prompts) if prompts else [],
+        tokens=len,
+        again=lambda row, prompt: encode([prompt])[0],
+    )
+
+
+def _cut(text: str, stop: str) -> str:
+    return (text.partition(stop)[0] if stop else text).strip()
