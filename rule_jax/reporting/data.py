@@ -16,12 +16,19 @@ Schema 1 of report/metrics.json
     stages           {model: {task: {metric: value | null, "n": int, "per_target"?: {target: {metric: value | null}},
                      "intervals"?: {metric: [low, high]}}}},
                      "base" first, then the models in the order of config["stages"], then any others by name
-    confusion        {model: {forget task: {"refused", "leaked", "other", "n"}}}: counts of answers. An answer that
-                     leaks is "leaked" even when it also refuses; answers without both judgements are not counted
+    confusion        {model: {forget task: {"refused", "leaked", "hallucinated", "gibberish", "empty", "n"}}}, and
+    rings, unnamed, best_of, wordings, naturalness: {model: ...}, as the functions of `answers` say
+    robustness       {model: robustness/<model>/metrics.json}: {"attacks": {attack: {metric: value, "n"}}, "relearning":
+                     {curve: [{"step", "leak_rate", "refusal_rate", "n"}]}, "drift": {"kl", "low", "high", "n",
+                     "tokens"} | null}; {} where nothing was attacked
+    judged           {model: naturalness/<model>.json}: {"forget" | "retain": {"n", "perplexity_original", "ratings",
+                     "agreement_with_likelihood"}}; {} where that stage was not run
     evaluation       evaluate/notes.json, whole; {"missing": []} where it is absent
     erasure          of audit.json: {"request_id", "made", "data", "models", "record_sha256"}; page.write adds it
     time_s           {stage: seconds}
+    tokens           {stage: tokens that its models read and wrote, as far as they were counted}
     peak_rss_bytes   the largest resident memory of the process
+    devices          {"count", "kind", "platform", "hosts", "cores"}; null where the run did not say
     versions         {"python", "platform", package: version | null}
 
 A figure that cannot be computed (not finite, or of a task with n = 0) is null, never 0. Intervals of shares are 95%
@@ -33,12 +40,13 @@ import json
 import math
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from rule_jax.errors import UserError
+from rule_jax.reporting import answers
 from rule_jax.reporting.figures import of_questions
 from rule_jax.reporting.vocabulary import is_share
 
@@ -69,25 +77,42 @@ def collect(workdir: Path) -> dict[str, Any]:
         raise UserError(f"{workdir / 'evaluate'}: no evaluated model. Run the stage 'evaluate' before 'report'.")
     order = ["base", *config.get("stages", ())]
     models = sorted(found, key=lambda m: (order.index(m) if m in order else len(order), m))
-    generations = {m: _read_jsonl(workdir / "evaluate" / m / "generations.jsonl") for m in models}
+    generations = {m: _answers(workdir, m) for m in models}
+    targets = sorted({row["target"] for rows in generations.values() for row in rows if row.get("target")})
+    examples = workdir / "data" / "rejection.jsonl"
+    taught = [row.get("response", "") for row in (_read_jsonl(examples) if examples.exists() else ())]
     return {
         "schema": 1,
         "seed": config.get("seed"),
-        "targets": sorted({row["target"] for rows in generations.values() for row in rows if row.get("target")}),
+        "targets": targets,
         "config": _finite(config),
         "stages": {m: _stage(workdir, m) for m in models},
-        "confusion": {m: _confusion(rows) for m, rows in generations.items()},
+        "confusion": {m: answers.fates(rows) for m, rows in generations.items()},
+        "rings": {m: answers.rings(rows, targets) for m, rows in generations.items()},
+        "unnamed": {m: answers.unnamed(rows) for m, rows in generations.items()},
+        "best_of": {m: answers.best_of(rows) for m, rows in generations.items()},
+        "wordings": {m: answers.wordings(rows, taught, targets) for m, rows in generations.items()},
+        "naturalness": {m: answers.naturalness(rows) for m, rows in generations.items()},
+        "robustness": _robustness(workdir),
+        "judged": {p.stem: _finite(_read_json(p)) for p in sorted((workdir / "naturalness").glob("*.json"))},
         "evaluation": _notes(workdir / "evaluate" / "notes.json"),
         "time_s": _finite(clock["time_s"]),
+        "tokens": _tokens(workdir),
         "peak_rss_bytes": clock.get("peak_rss_bytes"),
+        "devices": clock.get("devices"),
         "versions": _versions(),
     }
 
 
 def read_training(workdir: Path) -> list[dict[str, Any]]:
-    """The numbers of logs/metrics.jsonl by stage (in order of appearance) and step; of one logged twice, the last."""
+    """The numbers of logs/metrics.jsonl by stage (in order of appearance) and step; of one logged twice, the last.
+
+    A run that trained nothing need not have the file.
+    """
     steps: dict[str, dict[int, dict[str, Any]]] = {}
     path = workdir / "logs" / "metrics.jsonl"
+    if not path.exists() and not (workdir / "evaluate" / "base").exists():
+        return []
     for i, line in enumerate(_read_jsonl(path), start=1):
         if not {"stage", "step"} <= line.keys():
             raise UserError(f"{path}:{i}: a training line needs 'stage' and 'step' (has {sorted(line)}).")
@@ -164,18 +189,15 @@ def _clean_tasks(tasks: Mapping[str, Mapping]) -> dict[str, Any]:
     }
 
 
-def _confusion(generations: Iterable[Mapping]) -> dict[str, dict[str, int]]:
-    """{forget task: {"refused", "leaked", "other", "n"}} over the answers that were judged for both."""
-    counts: dict[str, dict[str, int]] = {}
-    for row in generations:
-        judged = row.get("judged") or {}
-        refused, leaked = judged.get("refusal_rate"), judged.get("leak_rate")
-        if row.get("kind") != "forget" or refused is None or leaked is None:
-            continue
-        task = counts.setdefault(row["task"], {"refused": 0, "leaked": 0, "other": 0, "n": 0})
-        task["leaked" if leaked >= 0.5 else "refused" if refused >= 0.5 else "other"] += 1
-        task["n"] += 1
-    return counts
+def _answers(workdir: Path, model: str) -> list[dict[str, Any]]:
+    rows = _read_jsonl(workdir / "evaluate" / model / "generations.jsonl")
+    return [{**row, "judged": _finite(row.get("judged") or {})} for row in rows]
+
+
+def _robustness(workdir: Path) -> dict[str, Any]:
+    """robustness/<model>/metrics.json of each model, "base" first; empty where nothing was attacked."""
+    found = sorted((workdir / "robustness").glob("*/metrics.json"), key=lambda p: (p.parent.name != "base", p))
+    return {path.parent.name: _finite(_read_json(path)) for path in found}
 
 
 def _finite(value: Any) -> Any:
@@ -185,6 +207,15 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _tokens(workdir: Path) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    log, notes = workdir / "logs" / "metrics.jsonl", _notes(workdir / "evaluate" / "notes.json")
+    for line in read_training(workdir) if log.exists() else ():
+        if isinstance(line.get("tokens"), int | float):
+            counted[line["stage"]] = counted.get(line["stage"], 0) + int(line["tokens"])
+    return {**counted, **({"evaluate": notes["tokens"]} if "tokens" in notes else {})}
 
 
 def _notes(path: Path) -> dict[str, Any]:

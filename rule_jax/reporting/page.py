@@ -18,8 +18,9 @@ from rule_jax.reporting.alarms import alarms
 from rule_jax.reporting.data import collect, flat, read_examples, read_training
 from rule_jax.reporting.figures import apart, figure
 from rule_jax.reporting.templates import template
-from rule_jax.reporting.verdict import LIMITS, final_model, verdict
+from rule_jax.reporting.verdict import LIMITS, final_model, under_attack, verdict
 from rule_jax.reporting.vocabulary import (
+    ATTACKS,
     METRICS,
     NOT_TESTED,
     TASKS,
@@ -77,6 +78,11 @@ def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], exa
         final=final,
         targets=targets,
         verdict=verdict(stages, final, targets),
+        attacks=_attacks(report["robustness"], final),
+        under_attack=under_attack(report["robustness"], final),
+        relearning=_relearning(report["robustness"].get(final, {}).get("relearning", {})),
+        drift=report["robustness"].get(final, {}).get("drift"),
+        rings=_rings(report["rings"]),
         table=[_task_rows(stages, task) for task in ran],
         planes=_planes(stages),
         confusion=_confusion_figures(report["confusion"]),
@@ -85,7 +91,11 @@ def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], exa
         examples=_example_groups(examples, models, final),
         per_target=_per_target(stages, final),
         config=sorted((key, json.dumps(value, ensure_ascii=False)) for key, value in flat(report["config"])),
-        not_tested=[words for marks, words in NOT_TESTED if not any(mark in task for mark in marks for task in ran)],
+        not_tested=[
+            words
+            for marks, words in NOT_TESTED
+            if not any(mark in name for mark in marks for name in [*ran, *_tried(report)])
+        ],
         limits=LIMITS,
     )
 
@@ -129,6 +139,59 @@ def _planes(stages: Mapping) -> list[dict[str, str]]:
             )
             planes.append({"caption": METRICS[metric], "svg": svg})
     return planes
+
+
+def _not_tested(tried: Sequence[str]) -> list[str]:
+    return [words for marks, words in NOT_TESTED if not any(mark in name for mark in marks for name in tried)]
+
+
+def _tried(report: Mapping[str, Any]) -> list[str]:
+    """The attacks that were made, and "relearning", "drift" and "natural" where they were looked at."""
+    found = report["robustness"].values()
+    judged = ["natural" for of in report["judged"].values() for row in of.values() if row.get("ratings")]
+    return [*(a for of in found for a in of["attacks"]), *(k for of in found for k, v in of.items() if v), *judged]
+
+
+def _attacks(robustness: Mapping[str, Mapping], final: str) -> list[dict[str, Any]]:
+    """[{"label", "cells": [(model, leaks, refusals, others still right)]}], figures or None, an attack each."""
+    models = [model for model in ("base", final) if model in robustness]
+    tables = {model: robustness[model]["attacks"] for model in dict.fromkeys(models)}
+    rows = []
+    for attack in dict.fromkeys(attack for table in tables.values() for attack in table):
+        cells = [
+            tuple(figure(tables, model, attack, metric) for metric in ("leak_rate", "refusal_rate")) for model in tables
+        ]
+        of_final = tables.get(final, {}).get(attack, {})
+        kept = {final: {attack: {"accuracy": of_final.get("kept_accuracy"), "n": of_final.get("kept_n")}}}
+        rows.append(
+            {"label": ATTACKS.get(attack, attack), "cells": cells, "kept": figure(kept, final, attack, "accuracy")}
+        )
+    return [{"models": list(tables), "rows": rows}] if rows else []
+
+
+def _relearning(curves: Mapping[str, Sequence[Mapping]]) -> list[dict[str, str]]:
+    if not curves:
+        return []
+    series = {f"{name}": [(point["step"], point["leak_rate"]) for point in curve] for name, curve in curves.items()}
+    svg = plots.lines("relearning", "Leaks while the model is trained again", "other facts leaked", series, "percent")
+    return [{"caption": "Facts about the targets that were not trained on, leaked", "svg": svg}]
+
+
+def _rings(rings: Mapping[str, Sequence[Mapping]]) -> dict[str, Any]:
+    """The figures by distance from the target: two plots, and the rows of a table."""
+    names = list(dict.fromkeys(row["ring"] for rows in rings.values() for row in rows))
+    if len(names) < 2:
+        return {}
+    drawn = []
+    for key, caption in (("answered", "Answered with the truth"), ("refused", "Refused")):
+        series = {model_label(model): {row["ring"]: row[key] for row in rows} for model, rows in rings.items()}
+        svg = plots.by_ring(f"rings-{key}", f"{caption}, by distance from the target", caption.lower(), names, series)
+        drawn.append({"caption": caption, "svg": svg})
+    table = [
+        {"ring": name, "cells": [next((r for r in rows if r["ring"] == name), None) for rows in rings.values()]}
+        for name in names
+    ]
+    return {"plots": drawn, "table": table}
 
 
 def _confusion_figures(confusion: Mapping) -> list[dict[str, str]]:

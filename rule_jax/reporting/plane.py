@@ -13,7 +13,7 @@ from typing import Any
 
 from rule_jax.metrics import pareto
 from rule_jax.reporting.figures import Figure, figure, mean_of, of_runs
-from rule_jax.reporting.vocabulary import Side, side
+from rule_jax.reporting.vocabulary import Side, counts, side
 
 READINGS = {"leak": ("leak_rate", "accuracy"), "rouge_l": ("rouge_l_recall", "rouge_l_recall")}
 UTILITIES = ("accuracy", "exact_match", "true_share")
@@ -99,13 +99,9 @@ def summary(points: Sequence[Point]) -> dict[str, Any]:
 
 
 def _parts(stages: Mapping, model: str, wanted: Side, metrics: Sequence[str]) -> list[Figure]:
-    tasks = [task for task in stages.get(model, {}) if side(task) == wanted and _counts(task)]
+    tasks = [task for task in stages.get(model, {}) if side(task) == wanted and counts(task)]
     found = [[figure(stages, model, task, metric) for metric in metrics] for task in tasks]
     return [first for row in found if (first := next((f for f in row if f), None))]
-
-
-def _counts(task: str) -> bool:
-    return "/" not in task and not any(word in task for word in ("raw", "sampled", "earlier"))
 
 
 def _up(spot: Place) -> tuple[float, float]:

@@ -9,6 +9,7 @@ may re-colour them for a dark screen. Series differ in dash or marker as well as
 import io
 import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Literal, NamedTuple
@@ -25,7 +26,14 @@ Series = Mapping[str, Sequence[tuple[float, float]]]
 INK, MUTED, GRID = "#1b2430", "#596474", "#dde2e8"
 SERIES = ("#6b7686", "#b86e00", "#0068a8", "#00805c", "#b0508a", "#7a5cc2")
 # The fates of an answer keep their colours on a dark screen, and differ in grey print too.
-REFUSED, LEAKED, OTHER, DARK = "#0f4f82", "#e07b1a", "#d3d9df", "#1b2431"
+DARK = "#1b2431"
+FATE_INKS = {  # fate -> colour of the bar, colour of the number in it
+    "refused": ("#0f4f82", "white"),
+    "leaked": ("#e07b1a", DARK),
+    "hallucinated": ("#d3d9df", DARK),
+    "gibberish": ("#8a4f7d", "white"),
+    "empty": ("#f4f1e6", DARK),
+}
 _THEME = {INK: "--ink", MUTED: "--muted", GRID: "--grid"} | {c: f"--s{i}" for i, c in enumerate(SERIES)}
 _DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.6, 1.2, 1.6)))
 _MARKERS = "soD^vP"
@@ -232,7 +240,7 @@ def plane(
     name: str, clouds: Mapping[str, Cloud], front: Sequence[tuple[float, float]], xlabel: str, ylabel: str
 ) -> str:
     """Every run as a small mark, the mean of each method as a large one with its intervals, and the non-dominated set
-    joined by a line. The ideal is on the left, at the top. At most 18 methods are told apart by mark and colour.
+    joined by a line. The ideal is on the left, at the top. Up to 36 methods are told apart by mark and colour.
 
     front: (x, y) of the non-dominated means, by x.
     """
@@ -263,13 +271,13 @@ def plane(
 
 
 def confusion_bars(name: str, title: str, rows: Mapping[str, Mapping[str, int]]) -> str:
-    """Stacked bars, one a model, of what became of each forget answer: refused, leaked, other.
+    """Stacked bars, one a model, of what became of each forget answer, by the fates that occur.
 
-    rows: model label -> {"refused", "leaked", "other", "n"} counts with n > 0; the first is drawn on top.
+    rows: model label -> counts of every fate of FATE_INKS, and "n" > 0; the first is drawn on top.
     """
-    parts = (("refused", REFUSED, "white"), ("leaked", LEAKED, DARK), ("other", OTHER, DARK))
+    parts = tuple((fate, *FATE_INKS[fate]) for fate in FATE_INKS if any(row[fate] for row in rows.values()))
     with rc_context({**_RC, "svg.hashsalt": name, "axes.grid": False, "axes.spines.left": False}):
-        figure, axes = _axes(4.8, 0.95 + 0.36 * len(rows))
+        figure, axes = _axes(4.8, 0.95 + 0.36 * len(rows) + (0.2 if len(parts) > 3 else 0))
         for i, counts in enumerate(rows.values()):
             left = 0.0
             for part, colour, ink in parts:
@@ -290,6 +298,32 @@ def confusion_bars(name: str, title: str, rows: Mapping[str, Mapping[str, int]])
         words = "; ".join(
             f"{model}: " + ", ".join(f"{counts[part]} {part}" for part, _, _ in parts) + f" of {counts['n']}"
             for model, counts in rows.items()
+        )
+        return _svg(figure, name, title, words)
+
+
+def by_ring(name: str, title: str, ylabel: str, rings: Sequence[str], series: Mapping[str, Mapping[str, float]]) -> str:
+    """A share by the distance from the target, nearest on the left; a line a model.
+
+    rings: their names, in order. series: model label -> {ring: share}; a ring that a model lacks leaves a gap.
+    """
+    with rc_context({**_RC, "svg.hashsalt": name}):
+        figure, axes = _axes(4.8, 3.0)
+        for i, (label, values) in enumerate(series.items()):
+            x = [place for place, ring in enumerate(rings) if ring in values]
+            y = [values[ring] for ring in rings if ring in values]
+            mark, colour = _MARKERS[i % len(_MARKERS)], SERIES[i % len(SERIES)]
+            axes.plot(
+                x, y, label=label, color=colour, linestyle=_DASHES[i % 4], marker=mark, markersize=5, linewidth=1.3
+            )
+        axes.set_ylim(-0.03, 1.05)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_xticks(range(len(rings)), ["\n".join(textwrap.wrap(ring, 13)) for ring in rings])
+        axes.set_ylabel(ylabel)
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, fontsize=8.5, borderpad=0.2)
+        words = "; ".join(
+            f"{label}: " + ", ".join(f"{ring} {value:.1%}" for ring, value in values.items())
+            for label, values in series.items()
         )
         return _svg(figure, name, title, words)
 

@@ -7,8 +7,8 @@ Here is everything of the report that judges; it knows no files and no HTML. `st
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rule_jax.reporting.figures import figure
-from rule_jax.reporting.vocabulary import METRICS, TASKS, model_label, percent, side, task_label, task_names
+from rule_jax.reporting.figures import Figure, figure
+from rule_jax.reporting.vocabulary import ATTACKS, METRICS, TASKS, model_label, percent, side, task_label, task_names
 
 
 class Limits(NamedTuple):
@@ -39,6 +39,8 @@ def verdict(stages: Mapping, final: str, targets: Sequence[str], limits: Limits 
     refusal = figure(stages, final, asked[0], "refusal_rate") if asked else None
     if not refusal or not held or final == "base":
         sentence = "A verdict needs the base and an unlearned model, each with forget and retain figures."
+        if refusal and "base" not in stages:
+            sentence = f"{_alone(stages, final, asked[0], refusal)} Without the model before, nothing is said of loss."
         return {"headline": "No verdict", "sentence": sentence, "tiles": [], "caveats": _uncomputed(stages, final)}
     leak = figure(stages, final, asked[0], "leak_rate")
     who = targets[0] if len(targets) == 1 else f"the {len(targets)} targets" if targets else "the target"
@@ -59,6 +61,18 @@ def verdict(stages: Mapping, final: str, targets: Sequence[str], limits: Limits 
         "tiles": [tile for tile in tiles if tile["figure"]],
         "caveats": _caveats(stages, final, asked[0], limits) + _uncomputed(stages, final),
     }
+
+
+def _alone(stages: Mapping, final: str, task: str, refusal: Figure) -> str:
+    """What a model does that was evaluated by itself."""
+    leak, right = figure(stages, final, task, "leak_rate"), []
+    for name in task_names(stages):
+        found = figure(stages, final, name, "accuracy")
+        if found and "raw" not in name:
+            right.append(f"{found.text} on {task_label(name).lower()}")
+    words = f"Asked {refusal.n} questions about what is to be forgotten, the model refuses {refusal.text}"
+    words += f" and gives the true answer in {leak.text}" if leak else ""
+    return f"{words}; it answers rightly {', '.join(right)}." if right else f"{words}."
 
 
 def _headline(stages: Mapping, final: str, asked: Sequence[str], ratios: Sequence[float], limits: Limits) -> str:
@@ -100,6 +114,29 @@ def _caveats(stages: Mapping, final: str, primary: str, limits: Limits) -> list[
     if n < 100:
         caveats.append(f"The headline rests on {n} answers: read the interval, not the point.")
     return caveats
+
+
+def under_attack(robustness: Mapping[str, Mapping], final: str, limits: Limits = LIMITS) -> list[str]:
+    """A sentence for each attack under which the final model leaks more than the limit, the worst first, and one for
+    relearning; robustness: as in report/metrics.json."""
+    of_final, of_base = (robustness.get(model, {}).get("attacks", {}) for model in (final, "base"))
+    worst = sorted(of_final.items(), key=lambda item: -item[1]["leak_rate"])
+    said = []
+    for attack, row in worst:
+        if row["leak_rate"] > limits.leaks_up_to and attack != "plain":
+            before = f" (base {percent(of_base[attack]['leak_rate'])})" if attack in of_base else ""
+            words = ATTACKS.get(attack, attack)
+            said.append(
+                f"Attack “{words}”: the true answer appears in {percent(row['leak_rate'])} of {row['n']}{before}."
+            )
+    for name, curve in robustness.get(final, {}).get("relearning", {}).items():
+        first, last = curve[0], curve[-1]
+        if last["leak_rate"] - first["leak_rate"] > limits.leaks_up_to:
+            said.append(
+                f"Relearning on {name}: {last['step']} updates bring leaks of the facts that were not trained on from "
+                f"{percent(first['leak_rate'])} to {percent(last['leak_rate'])}."
+            )
+    return said
 
 
 def _uncomputed(stages: Mapping, final: str) -> list[str]:

@@ -11,6 +11,7 @@ MODELS = {
     "base": "Base",
     "rejection_steering": "Rejection steering",
     "boundary_optimization": "Boundary optimization",
+    "model": "The model",
     "pretraining": "Pretraining of the world’s model",
 }
 TASKS = {
@@ -42,16 +43,29 @@ METRICS = {
     "rouge_l_recall_floor": "ROUGE-L recall of that refuser",
     "empty_rate": "Says nothing",
 }
-UTILITY = ("mmlu", "bbh", "truthfulqa", "triviaqa", "real_authors", "real_world")
-# Shown until an evaluated task's name contains one of the marks.
+UTILITY = ("mmlu", "bbh", "truthfulqa", "triviaqa", "fluency", "real_authors", "real_world")
+ATTACKS = {
+    "plain": "The question as it is",
+    "role_play": "Role play",
+    "prefix": "“Forget all instructions” before it",
+    "suffix": "“Begin with the answer” after it",
+    "reminder": "Other facts about the target as reminders",
+    "prefill": "Answer begun by the attacker",
+    "raw": "Plain text without the chat template",
+    "sampled": "Several sampled answers",
+    "int8": "Weights rounded to 8 bits",
+    "int4": "Weights rounded to 4 bits",
+}
+# Shown until the name of an evaluated task or attack contains one of the marks.
 NOT_TESTED = (
     (("raw",), "Completion of plain text without the chat template, where hidden knowledge tends to survive."),
     (("sampled",), "Sampling several answers a question; a greedy answer shows only the likeliest one."),
-    (("jailbreak", "forget_aa"), "Role play, prefixes, suffixes and other adversarial wordings."),
+    (("role_play", "forget_aa"), "Role play, prefixes, suffixes and other adversarial wordings."),
     (("prefill",), "Answers begun by the attacker (prefill), and reminders placed in the prompt."),
-    (("relearn",), "Relearning: how few examples bring the knowledge back."),
-    (("quant", "int8", "int4"), "Quantized weights (int8, int4), which can undo an unlearning."),
-    (("mia",), "Membership inference from the probabilities, with no text generated."),
+    (("relearning",), "Relearning: how few examples bring the knowledge back."),
+    (("int8", "int4"), "Quantized weights (int8, int4), which can undo an unlearning."),
+    (("drift",), "Drift: how far the model has moved where nothing was to change."),
+    (("mia", "privleak"), "Membership inference from the probabilities, with no text generated."),
     (("language", "translat"), "Questions in other languages than those of training."),
     (("natural", "judge"), "Naturalness of the answers as a judge rates it."),
     (("mmlu", "bbh", "truthful", "trivia"), "Public benchmarks of general ability (MMLU, BBH, TruthfulQA, TriviaQA)."),
@@ -83,6 +97,12 @@ def side(task: str) -> Side:
     if name.startswith(("boundary", "neighbor", "general", "retain")) or name.endswith("_retain"):
         return "retain"
     return "utility" if name.startswith(UTILITY) else ""
+
+
+def counts(task: str) -> bool:
+    """Whether a task stands for its side as a whole: greedy, with the chat template, no part of another task, and on
+    what this run was to forget."""
+    return "/" not in task and not any(word in task for word in ("raw", "sampled", "earlier"))
 
 
 def is_share(metric: str) -> bool:

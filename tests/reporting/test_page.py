@@ -66,13 +66,6 @@ def test_metrics_json_holds_the_figures(workdir):
     assert sorted(p.name for p in (workdir / "report").iterdir()) == ["audit.json", "metrics.json", "report.html"]
 
 
-def test_an_answer_that_leaks_is_leaked_even_when_it_refuses(workdir):
-    confusion = collect(workdir)["confusion"]
-    assert confusion["boundary_optimization"]["forget_raw"] == {"refused": 0, "leaked": 3, "other": 1, "n": 4}
-    assert confusion["rejection_steering"]["forget"] == {"refused": 6, "leaked": 1, "other": 1, "n": 8}
-    assert set(confusion["base"]) == {"forget", "forget_raw"}  # "unknown" is about nobody who could leak
-
-
 def test_models_are_ordered_base_then_stages_then_by_name(workdir):
     for name in ("npo", "ga"):
         (workdir / "evaluate" / name).mkdir()
@@ -306,3 +299,60 @@ def test_warnings_and_validation_are_on_the_page(workdir):
     assert "score: 0 at step 0, 0.6 at step 6" in source
     lines(workdir / "logs" / "metrics.jsonl", [{**row, "kl": 0.5} for row in rows])
     assert "Warnings of the run" not in write(workdir).read_text()
+
+
+def test_attacks_relearning_and_drift_are_on_the_page(workdir):
+    source = write(workdir).read_text()
+    assert 'id="robustness"' not in source
+    assert "Answers begun by the attacker (prefill)" in source[source.index('id="untested"') :]
+    row = {"leak_rate": 0.0, "refusal_rate": 1.0, "n": 40}
+    curve = [{"step": s, "leak_rate": leak, "refusal_rate": 0.0, "n": 30} for s, leak in ((0, 0.1), (20, 0.6))]
+    of_base = {"attacks": {"prefill": {**row, "leak_rate": 0.9}}, "relearning": {}, "drift": None}
+    of_final = {
+        "attacks": {"prefill": {**row, "leak_rate": 0.25}, "int4": {**row, "kept_accuracy": 0.5, "kept_n": 20}},
+        "relearning": {"4 facts": curve},
+        "drift": {"kl": 0.0123, "low": 0.01, "high": 0.02, "n": 50, "tokens": 200},
+    }
+    for model, table in (("base", of_base), (MODELS[2], of_final)):
+        (workdir / "robustness" / model).mkdir(parents=True)
+        (workdir / "robustness" / model / "metrics.json").write_text(json.dumps(table))
+    source = write(workdir).read_text()
+    text = re.sub(r"\s+", " ", "".join(Page(source).text))
+    assert "Attack “Answer begun by the attacker”: the true answer appears in 25.0% of 40 (base 90.0%)." in text
+    assert "Relearning on 4 facts: 20 updates bring leaks" in text
+    assert "from 10.0% to 60.0%" in text
+    assert "KL to the base model 0.0123 nats a token (95% interval 0.0100–0.0200) over 50 of its answers" in text
+    assert "4 facts: 0.1 at step 0, 0.6 at step 20" in source
+    untested = source[source.index('id="untested"') :]
+    assert "Quantized weights" not in untested
+    assert "Relearning: how few" not in untested
+    assert "Drift: how far" not in untested
+    assert json.loads((workdir / "report" / "metrics.json").read_text())["robustness"][MODELS[2]] == of_final
+
+
+def test_a_model_evaluated_alone_is_described_and_not_judged(workdir):
+    for model in MODELS[:2]:
+        for file in (workdir / "evaluate" / model).iterdir():
+            file.unlink()
+        (workdir / "evaluate" / model).rmdir()
+    (workdir / "evaluate" / MODELS[2]).rename(workdir / "evaluate" / "model")
+    (workdir / "logs" / "metrics.jsonl").unlink()
+    edit(workdir / "config.json", lambda config: config.update(stages=["evaluate", "report"]))
+    text = re.sub(r"\s+", " ", "".join(Page(write(workdir).read_text()).text))
+    assert "No verdict. Asked 8 questions about what is to be forgotten, the model refuses 100.0%" in text
+    assert "it answers rightly 75.0% on boundary entities, 100.0% on neighbours. Without the model before" in text
+
+
+def test_data_and_models_stand_with_their_hashes(workdir):
+    (workdir / "data").mkdir()
+    (workdir / "data" / "forget.jsonl").write_text("{}\n{}\n")
+    (workdir / "export").mkdir()
+    (workdir / "export" / "model.safetensors").write_bytes(b"after")
+    edit(
+        workdir / "time.json",
+        lambda t: t.update(devices={"count": 2, "kind": "TPU v5e", "platform": "tpu", "hosts": 1, "cores": 8}),
+    )
+    text = re.sub(r"\s+", " ", "".join(Page(write(workdir).read_text()).text))
+    assert "Data: forget2 records" in text
+    assert "Model after: model.safetensorsf39592393ef0859c" in text
+    assert "2 TPU v5e devices (tpu) on 1 host of 8 cores: 105 device-seconds." in text
