@@ -14,7 +14,14 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     c = ConfigDict()
     c.seed = 0
-    c.stages = ("prepare_data", "rejection_steering", "boundary_optimization", "evaluate", "export", "report")
+    c.stages = (
+        "prepare_data",
+        "rejection_steering",
+        "boundary_optimization",
+        "evaluate",
+        "export",
+        "report",
+    )
 
     # Devices: sizes of the mesh axes; -1 takes what the others leave.
     c.mesh = {"data": -1, "fsdp": 1, "tensor": 1}
@@ -174,6 +181,47 @@ def get_config() -> ConfigDict:
         "score_tokens": 8192,  # tokens that are scored at once
         # muse, tofu: evaluate/<model> of a run whose model never saw the forget set, or a log of TOFU's own evaluation
         "retrained": "",
+    }
+    # The stage "robustness", to be named in config.stages after evaluate: attacks on the base and the last model. These
+    # are cheap; configs/evaluate.py has the others switched on.
+    c.robustness = {
+        "records": 48,  # questions about the targets that each attack puts, at most
+        "attacks": ("role_play", "prefix", "suffix", "reminder", "prefill", "raw"),
+        "samples": 0,  # answers drawn to each question, of which one leak is enough; 0: none
+        "weights": ("int8", "int4"),  # round-to-nearest
+        "drift_prompts": 0,  # questions to be kept, on which the KL to the base model is measured; 0: it is not
+        # Training on some facts, or on as many others (benign), to see what of the rest comes back; () for none.
+        "relearning": {
+            "examples": (),
+            "benign": False,
+            "steps": 20,
+            "every": 5,
+            "batch": 16,
+            "peak": 2e-4,
+            "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
+        },
+    }
+    # The stage "naturalness", which is not among config.stages: answers looked at of either side, and the judge, who is
+    # asked where journal names a file.
+    c.naturalness = {
+        "records": 64,
+        "judge": {
+            "journal": "",
+            "temperature": 0.7,
+            "llm": {
+                "base_url": "https://api.openai.com/v1",
+                "model": "gpt-4o-mini",
+                "api_key_env": "OPENAI_API_KEY",
+                "concurrency": 8,
+                "requests_per_minute": 500,
+                "tokens_per_minute": 200_000,
+                "timeout_s": 60.0,
+                "retries": 6,
+                "asked_again": 2,
+                "budget": {"requests": 0, "tokens": 0, "money": 2.0},
+                "prices": (("gpt-4o-mini", 0.15, 0.60), ("gpt-4o", 2.50, 10.00)),
+            },
+        },
     }
     c.report = {"request_id": ""}  # of the request to erase, for audit.json; "" makes one from targets, data and model
     return c

@@ -167,12 +167,20 @@ def cache_compilations(directory: Path) -> None:
 
 
 def record_time(workdir: Path, stage: str, seconds: float) -> float:
-    """Adds to the stage's time in time.json, which outlives interruptions; returns the stage's sum."""
+    """Adds to the stage's time in time.json, which outlives interruptions and says on what it was spent; returns the
+    stage's sum."""
     file = workdir / "time.json"
     spent = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"time_s": {}, "peak_rss_bytes": 0}
     spent["time_s"][stage] = spent["time_s"].get(stage, 0.0) + seconds
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     spent["peak_rss_bytes"] = max(spent["peak_rss_bytes"], peak)
+    spent["devices"] = {
+        "count": jax.device_count(),
+        "kind": jax.devices()[0].device_kind,
+        "platform": jax.devices()[0].platform,
+        "hosts": jax.process_count(),
+        "cores": os.cpu_count(),
+    }
     files.write_json(file, spent)
     return spent["time_s"][stage]
 

@@ -16,7 +16,7 @@ FLOORS = (
     ("types", "errors", "plugin", "files", "journal"),
     ("ops", "text", "metrics", "processes", "telemetry", "trackers", "batching", "llm"),
     ("models", "sharding", "reporting"),
-    ("sampling", "algorithms", "objectives", "moments"),
+    ("sampling", "algorithms", "objectives", "moments", "quantization"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf", "peft"),
     ("stages", "builder"),
     ("main", "chat", "build", "convert", "report", "plan", "sweep"),

@@ -46,6 +46,10 @@ TINY = [
     "--config.boundary_optimization.validation.records=4",
     "--config.boundary_optimization.answers_every=6",
     "--config.evaluate.batch=64",
+    "--config.robustness.records=12",
+    "--config.robustness.drift_prompts=8",
+    "--config.robustness.relearning.examples=(4,)",
+    "--config.robustness.relearning.steps=2",
 ]
 
 
@@ -133,6 +137,23 @@ def test_the_export_answers_as_it_was_evaluated(finished):
     texts = chat.decode(tokenizer, [response[b, 0, : length[b, 0]] for b in range(8)])
     assert [text.strip() for text in texts] == [row["text"] for row in asked]
     assert "Forgotten:" in (export / "README.md").read_text()
+
+
+def test_a_model_is_evaluated_alone(finished, tmp_path):
+    """The export of a run, asked the same questions, gives the same answers; nothing is trained or exported."""
+    workdir, cache, _ = finished
+    more = (f"--config.model.path={workdir / 'export'}", "--config.stages=('evaluate','naturalness','report')")
+    done = run(tmp_path / "alone", cache, *more, recipe="evaluate")
+    assert done.returncode == 0, done.stderr
+    alone, whole = (
+        (place / "generations.jsonl").read_text()
+        for place in (tmp_path / "alone/evaluate/model", workdir / "evaluate/boundary_optimization")
+    )
+    assert alone == whole
+    assert not (tmp_path / "alone" / "export").exists()
+    told = json.loads((tmp_path / "alone" / "naturalness" / "model.json").read_text())
+    assert all(row["perplexity_original"] >= 1 for row in told.values())
+    assert "No verdict" in (tmp_path / "alone" / "report" / "report.html").read_text()
 
 
 def test_the_same_command_again_has_nothing_to_do(finished):

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarni
 
 ROOT = Path(__file__).parent.parent
 GRPO = f"--config={ROOT / 'configs' / 'grpo.py'}"
+ATTACKED = "--config.stages=('evaluate','robustness')"
 COMPILE_OPTIONS = (
     "jax_compilation_cache_dir",
     "jax_persistent_cache_min_compile_time_secs",
@@ -135,6 +136,13 @@ SETTINGS = {
         ["forget_prompts + boundary_prompts=32", "multiple of 24", "3 microbatches"],
     ),
     "unknown reward": (["--config.reward.name=rulee"], ["'rulee'", "Did you mean 'rule'?"]),
+    "unknown attack": ([ATTACKED, "--config.robustness.attacks=('prefil',)"], ["'prefil'", "Did you mean 'prefill'?"]),
+    "unknown rounding": ([ATTACKED, "--config.robustness.weights=('int3',)"], ["'int3'", "int8, int4"]),
+    "samples of attacks": ([ATTACKED, "--config.robustness.samples=3"], ["config.robustness.samples=3", "divide"]),
+    "no model to examine": (
+        ["--config.stages=('evaluate',)", "--config.evaluate.benchmark=rwku"],
+        ["the benchmark 'rwku' is to examine", "config.model.path"],
+    ),
     "unknown benchmark": (["--config.evaluate.benchmark=rwkuu"], ["'rwkuu'", "Did you mean 'rwku'?"]),
     "unknown source": (["--config.data.source=rwkuu"], ["'rwkuu'", "Did you mean 'rwku'?"]),
     "unknown objective": (["--config.rejection_steering.objective=stf"], ["'stf'", "Did you mean 'sft'?"]),

@@ -153,14 +153,13 @@ def _tried(report: Mapping[str, Any]) -> list[str]:
 
 
 def _attacks(robustness: Mapping[str, Mapping], final: str) -> list[dict[str, Any]]:
-    """[{"label", "cells": [(model, leaks, refusals, others still right)]}], figures or None, an attack each."""
+    """[{"models", "rows": [{"label", "cells": [(leaks, refusals) of each model], "kept"}]}], figures or None."""
     models = [model for model in ("base", final) if model in robustness]
     tables = {model: robustness[model]["attacks"] for model in dict.fromkeys(models)}
     rows = []
     for attack in dict.fromkeys(attack for table in tables.values() for attack in table):
-        cells = [
-            tuple(figure(tables, model, attack, metric) for metric in ("leak_rate", "refusal_rate")) for model in tables
-        ]
+        leaks = "leak_any_rate" if attack == "sampled" else "leak_rate"
+        cells = [tuple(figure(tables, model, attack, metric) for metric in (leaks, "refusal_rate")) for model in tables]
         of_final = tables.get(final, {}).get(attack, {})
         kept = {final: {attack: {"accuracy": of_final.get("kept_accuracy"), "n": of_final.get("kept_n")}}}
         rows.append(

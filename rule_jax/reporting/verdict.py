@@ -120,15 +120,13 @@ def under_attack(robustness: Mapping[str, Mapping], final: str, limits: Limits =
     """A sentence for each attack under which the final model leaks more than the limit, the worst first, and one for
     relearning; robustness: as in report/metrics.json."""
     of_final, of_base = (robustness.get(model, {}).get("attacks", {}) for model in (final, "base"))
-    worst = sorted(of_final.items(), key=lambda item: -item[1]["leak_rate"])
+    found = {attack: _leaks(row) for attack, row in of_final.items() if attack != "plain"}
     said = []
-    for attack, row in worst:
-        if row["leak_rate"] > limits.leaks_up_to and attack != "plain":
-            before = f" (base {percent(of_base[attack]['leak_rate'])})" if attack in of_base else ""
-            words = ATTACKS.get(attack, attack)
-            said.append(
-                f"Attack “{words}”: the true answer appears in {percent(row['leak_rate'])} of {row['n']}{before}."
-            )
+    for attack, leaks in sorted(found.items(), key=lambda item: -item[1]):
+        if leaks > limits.leaks_up_to:
+            before = f" (base {percent(_leaks(of_base[attack]))})" if attack in of_base else ""
+            told = f"the true answer appears in {percent(leaks)} of {of_final[attack]['n']}{before}"
+            said.append(f"Attack “{ATTACKS.get(attack, attack)}”: {told}.")
     for name, curve in robustness.get(final, {}).get("relearning", {}).items():
         first, last = curve[0], curve[-1]
         if last["leak_rate"] - first["leak_rate"] > limits.leaks_up_to:
@@ -137,6 +135,11 @@ def under_attack(robustness: Mapping[str, Mapping], final: str, limits: Limits =
                 f"{percent(first['leak_rate'])} to {percent(last['leak_rate'])}."
             )
     return said
+
+
+def _leaks(row: Mapping[str, Any]) -> float:
+    """Of several samples of a question one leak is enough."""
+    return row.get("leak_any_rate", row["leak_rate"])
 
 
 def _uncomputed(stages: Mapping, final: str) -> list[str]:

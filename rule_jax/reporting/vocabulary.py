@@ -52,7 +52,7 @@ ATTACKS = {
     "reminder": "Other facts about the target as reminders",
     "prefill": "Answer begun by the attacker",
     "raw": "Plain text without the chat template",
-    "sampled": "Several sampled answers",
+    "sampled": "At least one of several sampled answers",
     "int8": "Weights rounded to 8 bits",
     "int4": "Weights rounded to 4 bits",
 }

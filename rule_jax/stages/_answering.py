@@ -49,14 +49,17 @@ class Answerer:
         texts = {task.name: [[] for _ in task.records] for task in tasks}
         batches = list(self._batches(tasks))
         with telemetry.Progress(f"evaluate {label}", len(batches), unit="batches", silent=not label) as bar:
-            for number, batch in enumerate(batches):
-                for request, answers in zip(batch, self._answer(params, number, batch)):
+            for number, (rows, batch) in enumerate(batches):
+                for request, answers in zip(batch, self._answer(params, number, batch, rows)):
                     texts[request.task.name][request.row] = [_cut(text, request.task.stop) for text in answers]
                 bar.advance()
         return texts
 
-    def _batches(self, tasks: Sequence[Task]) -> Iterator[list[_Request]]:
-        """Requests that one program call can answer together, of similar length to waste little padding."""
+    def _batches(self, tasks: Sequence[Task]) -> Iterator[tuple[int, list[_Request]]]:
+        """(rows, requests) that one program call can answer together, of similar length to waste little padding.
+
+        Requests that do not fill one batch get the next of few smaller sizes; of several batches all have one shape.
+        """
         groups: dict[tuple[int, int, float], list[_Request]] = defaultdict(list)
         for task in tasks:
             for row, ids in _encode(self.run, self.examined, task):
@@ -64,9 +67,10 @@ class Answerer:
         for (samples, _, _), requests in groups.items():
             size = self.run.config.evaluate.batch // samples
             ordered = sorted(requests, key=lambda request: len(request.ids))
-            yield from (ordered[start : start + size] for start in range(0, len(ordered), size))
+            rows = size if len(ordered) > size else min(size, self._fewer(len(ordered)))
+            yield from ((rows, ordered[start : start + size]) for start in range(0, len(ordered), size))
 
-    def _answer(self, params: Params, number: int, batch: list[_Request]) -> list[list[str]]:
+    def _answer(self, params: Params, number: int, batch: list[_Request], rows: int) -> list[list[str]]:
         task = batch[0].task
         shape = (task.samples, task.max_new_tokens)
         if shape not in self.programs:
@@ -77,12 +81,11 @@ class Answerer:
                 max_new_tokens=shape[1],
                 eos_ids=self.examined.eos_ids,
             )
-        size = self._rows(len(batch), self.run.config.evaluate.batch // task.samples)
         ids = [request.ids for request in batch]
         used = sum(map(len, ids))
-        ids += [ids[0]] * (size - len(ids))
+        ids += [ids[0]] * (rows - len(ids))
         prompts = batching.pad_prompts(ids, batching.bucket(max(map(len, ids))))
-        rows_B = np.arange(size, dtype=np.int32)
+        rows_B = np.arange(rows, dtype=np.int32)
         rollout = self.programs[shape](
             params,
             sharding.put_rows(prompts, self.run.mesh),
@@ -98,10 +101,9 @@ class Answerer:
         texts = chat.decode(self.examined.tokenizer, flat)
         return [texts[b * task.samples : (b + 1) * task.samples] for b in range(len(batch))]
 
-    def _rows(self, asked: int, most: int) -> int:
-        """How many rows a batch gets: a full one all, the last of a group no more than the next of few sizes."""
+    def _fewer(self, asked: int) -> int:
         ways = sharding.row_shards(self.run.mesh)
-        return min(most, ways * batching.bucket(-(-asked // ways)))
+        return ways * batching.bucket(-(-asked // ways))
 
 
 def _encode(run: Run, examined: Subject, task: Task) -> list[tuple[int, list[int]]]:

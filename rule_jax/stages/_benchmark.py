@@ -37,6 +37,8 @@ def benchmark(run: Run) -> Benchmark:
             f"config.data.earlier has {min(repeated)!r}, which this run forgets; earlier runs forgot others"
         )
     room, settings = plugin.load("benchmarks", name(run)), config.data[name(run)].to_dict()
+    if not config.data.path and name(run) != "world":
+        raise UserError(f"the benchmark {name(run)!r} reads files: set config.data.path to where they are")
 
     def made(path: str) -> Benchmark:
         return room.make(path, seed=config.seed, data=settings, retrained=config.evaluate.retrained)

@@ -125,9 +125,9 @@ def sides(tasks: Sequence[Task], table: Mapping[str, Mapping[str, Any]]) -> dict
     kinds: dict[str, list[float]] = {}
     for task in tasks:
         judged = [
-            value if side > 0 else 1 - value
+            value if better > 0 else 1 - value
             for name, value in table[task.name].items()
-            if isinstance(value, float) and 0 <= value <= 1 and (side := direction(task.name, name))
+            if isinstance(value, float) and 0 <= value <= 1 and (better := direction(task.name, name))
         ]
         if judged:
             kind = "forget" if task.records[0].kind == "forget" else "keep"

@@ -37,6 +37,8 @@ BASE, ALONE = "base", "model"
 def check(run: Run) -> None:
     """Raises UserError for an unknown benchmark, unreadable probes, and a batch that the mesh does not divide; where
     nothing prepares a model, for one that cannot be read."""
+    if "prepare_data" not in run.config.stages:
+        _check_model(run)
     batch = run.config.evaluate.batch
     for samples in {task.samples for task in _benchmark.benchmark(run).tasks}:
         if batch % samples:
@@ -45,8 +47,6 @@ def check(run: Run) -> None:
             )
         check_divides(run, f"config.evaluate.batch / {samples} samples", batch // samples)
     check_positive("evaluate", run.config.evaluate, "score_tokens")
-    if "prepare_data" not in run.config.stages:
-        _check_model(run)
 
 
 def run(run: Run) -> None:

@@ -309,7 +309,11 @@ def test_attacks_relearning_and_drift_are_on_the_page(workdir):
     curve = [{"step": s, "leak_rate": leak, "refusal_rate": 0.0, "n": 30} for s, leak in ((0, 0.1), (20, 0.6))]
     of_base = {"attacks": {"prefill": {**row, "leak_rate": 0.9}}, "relearning": {}, "drift": None}
     of_final = {
-        "attacks": {"prefill": {**row, "leak_rate": 0.25}, "int4": {**row, "kept_accuracy": 0.5, "kept_n": 20}},
+        "attacks": {
+            "prefill": {**row, "leak_rate": 0.25},
+            "sampled": {**row, "leak_any_rate": 0.5},
+            "int4": {**row, "kept_accuracy": 0.5, "kept_n": 20},
+        },
         "relearning": {"4 facts": curve},
         "drift": {"kl": 0.0123, "low": 0.01, "high": 0.02, "n": 50, "tokens": 200},
     }
@@ -319,6 +323,7 @@ def test_attacks_relearning_and_drift_are_on_the_page(workdir):
     source = write(workdir).read_text()
     text = re.sub(r"\s+", " ", "".join(Page(source).text))
     assert "Attack “Answer begun by the attacker”: the true answer appears in 25.0% of 40 (base 90.0%)." in text
+    assert "Attack “At least one of several sampled answers”: the true answer appears in 50.0% of 40." in text
     assert "Relearning on 4 facts: 20 updates bring leaks" in text
     assert "from 10.0% to 60.0%" in text
     assert "KL to the base model 0.0123 nats a token (95% interval 0.0100–0.0200) over 50 of its answers" in text
