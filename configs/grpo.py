@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
         "rejection_steering",
         "boundary_optimization",
         "evaluate",
+        "robustness",
         "export",
         "report",
     )
@@ -182,10 +183,9 @@ def get_config() -> ConfigDict:
         # muse, tofu: evaluate/<model> of a run whose model never saw the forget set, or a log of TOFU's own evaluation
         "retrained": "",
     }
-    # The stage "robustness", to be named in config.stages after evaluate: attacks on the base and the last model. These
-    # are cheap; configs/evaluate.py has the others switched on.
+    # Attacks on the base and the last model. These are cheap; configs/evaluate.py has the others switched on.
     c.robustness = {
-        "records": 48,  # questions about the targets that each attack puts, at most
+        "records": 36,  # questions about the targets that each attack puts, at most; with these attacks one batch
         "attacks": ("role_play", "prefix", "suffix", "reminder", "prefill", "raw"),
         "samples": 0,  # answers drawn to each question, of which one leak is enough; 0: none
         "weights": ("int8", "int4"),  # round-to-nearest

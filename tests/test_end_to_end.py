@@ -139,6 +139,29 @@ def test_the_export_answers_as_it_was_evaluated(finished):
     assert "Forgotten:" in (export / "README.md").read_text()
 
 
+def test_the_run_was_attacked_and_its_record_holds(finished):
+    workdir, _, _ = finished
+    found = {
+        model: json.loads((workdir / "robustness" / model / "metrics.json").read_text())
+        for model in ("base", "boundary_optimization")
+    }
+    attacks = ["plain", "role_play", "prefix", "suffix", "reminder", "prefill", "raw", "int8", "int4"]
+    for table in found.values():
+        assert list(table["attacks"]) == attacks
+        assert all(0 <= row["leak_rate"] <= 1 and row["n"] == 12 for row in table["attacks"].values())
+        assert 0 <= table["attacks"]["int4"]["kept_accuracy"] <= 1
+    assert found["base"]["drift"]["kl"] == 0
+    assert found["boundary_optimization"]["drift"]["kl"] > 0
+    assert found["boundary_optimization"]["drift"]["n"] >= 8
+    assert not found["base"]["relearning"]
+    curve = found["boundary_optimization"]["relearning"]["4 facts"]
+    assert [point["step"] for point in curve] == [0, 2]
+    assert json.loads((workdir / "report" / "metrics.json").read_text())["robustness"] == found
+    line = [sys.executable, "-m", "rule_jax.report", "--verify", str(workdir)]
+    verified = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert verified.returncode == 0, verified.stderr
+
+
 def test_a_model_is_evaluated_alone(finished, tmp_path):
     """The export of a run, asked the same questions, gives the same answers; nothing is trained or exported."""
     workdir, cache, _ = finished
