@@ -90,9 +90,9 @@ def get_config() -> ConfigDict:
         "mlp_width": 256,
         "rows": 48,
         "length": 64,
-        "steps": 260,
+        "steps": 280,
         # Shares of the tokens.
-        "mixture": {"document": 0.26, "unknown": 0.12, "general": 0.16, "cloze": 0.10, "question": 0.32, "echo": 0.04},
+        "mixture": {"document": 0.26, "unknown": 0.12, "general": 0.20, "cloze": 0.08, "question": 0.30, "echo": 0.04},
         # Muon on the kernels of the layers, AdamW at adam_share of its rate on the rest.
         "optimizer": {"beta": 0.95, "b1": 0.9, "b2": 0.98, "eps": 1e-8, "adam_share": 0.5, "weight_decay": 0.1},
         "schedule": {"peak": 1.6e-2, "warmup_steps": 30, "decay": "linear"},
