@@ -350,6 +350,10 @@ BAD = {
         ["index.json points at files that are not there", "model-00001-of-00001.safetensors"],
     ),
     "index of numbers": (lambda p: index_to(p, {"a": 3}), ["index.json has no weight_map"]),
+    "index that leaves the folder": (
+        lambda p: index_to(p, {"a": f"../{p.name}/model.safetensors"}),
+        ["points outside its own folder", "../"],
+    ),
     "index of nothing": (lambda p: index_to(p, {}), ["index.json has no weight_map"]),
     "index a list": (lambda p: index_to(p, ["a"]), ["index.json has no weight_map"]),
     "missing tensor": (lambda p: rewrite(p, lambda t: t.pop(Q0)), ["missing 1", Q0, "unexpected 0"]),

@@ -54,7 +54,10 @@ class Source:
             try:
                 self._open = (file, safe_open(self.path / file, framework="np"))
             except (SafetensorError, OSError) as error:
-                raise UserError(f"{self.path / file} is not a readable safetensors file: {error}") from None
+                raise UserError(
+                    f"{self.path / file} is not a readable safetensors file ({error}); if it was copied or downloaded, "
+                    "do that again"
+                ) from None
         return self._open[1]
 
 
@@ -84,4 +87,7 @@ def _weight_map(index: Path) -> dict[str, str]:
     found = files.read_json(index).get("weight_map")
     if not isinstance(found, dict) or not found or not all(isinstance(f, str) and f for f in found.values()):
         raise UserError(f"{index} has no weight_map from tensor names to file names")
+    elsewhere = [f for f in found.values() if Path(f).name != f]
+    if elsewhere:
+        raise UserError(f"{index} points outside its own folder, which is never followed: {elsewhere[0]}")
     return found

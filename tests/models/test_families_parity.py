@@ -128,6 +128,27 @@ def test_greedy_generation_token_for_token(pair, one_device):
     theirs.generation_config.eos_token_id = SIZES["eos_token_id"]
 
 
+@pytest.mark.parametrize("original", [256, 512], ids=["rows on both sides", "no row beyond"])
+def test_longrope_of_a_row_is_that_of_transformers_asked_for_the_row_alone(tmp_path, original):
+    """transformers takes the frequencies of a batch by its longest row; here each row has those of its own length.
+
+    Where all rows are on one side, the whole batch agrees as well.
+    """
+    case = {**CASES["phi3_long_partial"], "original_max_position_embeddings": original}
+    lengths = 320, 200, 269
+    theirs = build(case, seed=2)
+    theirs.save_pretrained(tmp_path)
+    model, params = hf.load(tmp_path)
+    tokens, _ = padded_batch(5)
+    mask = (np.arange(tokens.shape[1]) < np.asarray(lengths)[:, None]).astype(np.int32)
+    ours = np.asarray(jax.jit(model.logits)(params, tokens, mask))
+    for row, length in enumerate(lengths):
+        alone = logits_of(theirs, tokens[row : row + 1, :length], mask[row : row + 1, :length])
+        assert np.abs(ours[row, :length] - alone[0]).max() < TOLERANCE, row
+    together = np.abs(ours - logits_of(theirs, tokens, mask)).max(axis=2, where=mask.astype(bool)[..., None], initial=0)
+    assert (together.max(axis=1) > TOLERANCE).tolist() == [False, original == 256, False]
+
+
 def test_configs_of_transformers_4_mean_the_same(pair, tmp_path):
     """The older dialect of each config.json: rope_theta and rope_scaling, torch_dtype."""
     _, directory, model, _ = pair
