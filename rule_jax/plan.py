@@ -153,21 +153,19 @@ def shard_bytes(tree: Any) -> int:
 class Shapes:
     """What the programs of a run are given, as shapes with their shardings.
 
-    base: the model in the compute dtype, as training has it; copy: as decoding has it. reads: what the model reads
-    beside what is trained. held: base as a KL reference, or as what an adapter stands on, by kind.
+    base: the model in the compute dtype, as training has it, and copy, as decoding has it. whole: in float32. reads:
+    what the model reads beside what is trained. fixed: base by its kind, the KL reference or what an adapter stands on.
     """
 
     def __init__(self, run: Run):
-        self.run, self.mesh = run, run.mesh
-        self.learner = subject(run)
-        model, tuning = self.learner.model, self.learner.tuning
+        self.mesh, self.learner = run.mesh, subject(run)
+        self.model, self.tuning = self.learner.model, self.learner.tuning
         self.base = self._params(run.compute_dtype, "train")
         self.whole = self._params(jnp.float32, "train")
         self.copy = self._params(run.compute_dtype, "decode")
-        self.reads = self.base if tuning.keeps_base else {}
-        self.held = {"base" if tuning.keeps_base else "reference": self.base}
+        self.reads = self.base if self.tuning.keeps_base else {}
+        self.fixed = {"base" if self.tuning.keeps_base else "reference": self.base}
         self.prompt = batching.bucket(run.config.boundary_optimization.max_prompt_tokens)
-        self.model, self.tuning = model, tuning
         self.number, self.step = self._scalar(jnp.float32), self._scalar(jnp.int32)
 
     def rows(self, *shape: int, dtype: Any = jnp.int32) -> jax.ShapeDtypeStruct:
@@ -196,9 +194,8 @@ class Shapes:
         return jax.ShapeDtypeStruct((), dtype, sharding=sharding.replicated(self.mesh))
 
     def _params(self, dtype: Any, layout: str) -> Any:
-        model = self.learner.model
-        where = programs.param_shardings(model, self.mesh, layout)
-        like = jax.eval_shape(model.init, jax.random.key(0))
+        where = programs.param_shardings(self.model, self.mesh, layout)
+        like = jax.eval_shape(self.model.init, jax.random.key(0))
         return jax.tree.map(lambda x, w: jax.ShapeDtypeStruct(x.shape, dtype, sharding=w), like, where)
 
 
@@ -241,16 +238,16 @@ def _of_boundary_optimization(run: Run, shapes: Shapes) -> Iterator[Program]:
     critic = updates.critic and programs.abstract_state(updates.critic, mesh, updates.critic_optimizer)
     values = {} if critic is None else {"critic": (critic.params, critic.opt_state)}
     trained = {"trained": state.params, "optimizer": state.opt_state}
-    reference = {} if run.config.model.reference_memory == "host" else shapes.held
+    reference = {} if run.config.model.reference_memory == "host" else shapes.fixed
 
     merge = programs.make_merge(shapes.model, shapes.tuning, mesh, run.compute_dtype, "decode")
-    given = {"trained": state.params, **({"base": shapes.reads} if shapes.reads else {})}
+    given = {"trained": state.params, "base": shapes.reads}
     rest = {"optimizer": state.opt_state, **values, **({} if shapes.reads else reference)}
     yield Program("copy", merge, (shapes.reads, state.params), given, rest)
 
     prompts = settings.forget_prompts + settings.boundary_prompts
-    held = {**trained, **reference, **values}
-    yield _generation("rollout", shapes, prompts, settings.samples, settings.max_new_tokens, held)
+    rest = {**trained, **reference, **values}
+    yield _generation("rollout", shapes, prompts, settings.samples, settings.max_new_tokens, rest)
 
     shape = settings.samples, settings.max_new_tokens
     fresh, replayed = (
@@ -260,7 +257,7 @@ def _of_boundary_optimization(run: Run, shapes: Shapes) -> Iterator[Program]:
     coefficients = shapes.coefficients({**algorithm.coefficients, "kl_coef": 0.0})
     arguments = state.params, shapes.base, critic and critic.params, fresh, replayed, coefficients
     batch, _ = jax.eval_shape(updates.targets, *arguments)
-    given = {"trained": state.params, **shapes.held, "batch": (fresh, replayed)}
+    given = {"trained": state.params, **shapes.fixed, "batch": (fresh, replayed)}
     if critic is not None:
         given["critic"] = critic.params
     if algorithm.scored:
@@ -271,7 +268,7 @@ def _of_boundary_optimization(run: Run, shapes: Shapes) -> Iterator[Program]:
         return shapes.rows(x.shape[0] // algorithm.minibatches, *x.shape[1:], dtype=x.dtype)
 
     part, read = jax.tree.map(cut, batch), updates.read_by_update(shapes.base)
-    given = {**trained, **(shapes.held if read else {}), "batch": part}
+    given = {**trained, **(shapes.fixed if read else {}), "batch": part}
     rest = {**({} if read else reference), **values}
     yield Program("update", updates.update, (state, read, part, shapes.number, coefficients), given, rest)
     if critic is not None:

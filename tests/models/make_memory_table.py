@@ -4,7 +4,8 @@ r"""Regenerates the memory table of rule_jax/models/README.md: Llama-3.1-8B at t
 
 `rule_jax.plan` compiles the update and the rollout for each machine, and nothing is allocated. A GPU is planned for as
 TPU chips on the same mesh: shards have the same sizes, and temporaries are the TPU compiler's, a guess for a GPU.
-A column takes minutes; --keep is a file that holds those that are done.
+A column takes minutes; --keep is a file that holds those that are done. With --counted nothing is compiled: what can be
+counted of the temporaries, the float32 sums of the gradients and the caches of the rollout, stands in their place.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from configs import rwku_llama3_8b_grpo
 from rule_jax import plan, sharding
@@ -50,25 +53,42 @@ COLUMNS = {
     "v5e-16, LoRA": (SIXTEEN, LORA),
     "v5e-8, LoRA": (EIGHT, LORA),
 }
-PROMPTS = 32
+PROMPTS, PROGRAMS = 32, ("rollout", "update")
 ALL = {"model.moments_dtype": "bfloat16", "model.logit_chunk": 256, "model.remat": True}
 
 
-def column(name: str, path: str) -> dict[str, dict[str, int]]:
-    """{program: {kind: bytes on a device}}, with one prompt a microbatch on each share of the mesh."""
+def run_of(name: str, path: str) -> Run:
+    """The run of a column, with one prompt a microbatch on each share of the mesh."""
     (topology, count, fsdp, tensor), own = COLUMNS[name]
     config: Any = rwku_llama3_8b_grpo.get_config()
     parts = {"boundary_optimization.microbatches": PROMPTS // fsdp, "model.path": path}
     config.update_from_flattened_dict({**ALL, **parts, **own})
     mesh = sharding.make_mesh(data=1, fsdp=fsdp, tensor=tensor, devices=plan.devices(topology)[:count])
-    needs = plan.plan(Run(config, Path("."), Path("."), mesh), ("rollout", "update"))
-    return {need.program: dict(need.kinds) for need in needs}
+    return Run(config, Path("."), Path("."), mesh)
+
+
+def compiled(run: Run) -> dict[str, dict[str, int]]:
+    """{program: {kind: bytes on a device}}."""
+    return {need.program: dict(need.kinds) for need in plan.plan(run, PROGRAMS)}
+
+
+def counted(run: Run) -> dict[str, dict[str, int]]:
+    """The same without temporaries, but with those of them that can be counted."""
+    found = {program.name: plan.held(program) for program in plan.programs_of(run) if program.name in PROGRAMS}
+    shapes, settings = plan.Shapes(run), run.config.boundary_optimization
+    prompts = shapes.prompts(settings.forget_prompts + settings.boundary_prompts)
+    prefill = lambda params, prompts: shapes.model.prefill(params, prompts, settings.samples, settings.max_new_tokens)  # noqa: E731
+    caches = jax.tree.leaves(jax.eval_shape(prefill, shapes.copy, prompts)[1])
+    # Rows are spread over data and fsdp, key heads over tensor: every mesh here divides both.
+    found["rollout"]["caches"] = sum(x.size * x.dtype.itemsize for x in caches) // run.mesh.size
+    found["update"]["gradients"] = found["update"]["trained"]
+    return found
 
 
 def table(columns: dict[str, dict[str, dict[str, int]]]) -> str:
     """Markdown, in GB."""
     lines = ["| GB per device | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for program in ("rollout", "update"):
+    for program in PROGRAMS:
         kinds = dict.fromkeys(kind for found in columns.values() for kind, size in found[program].items() if size > 5e6)
         for kind in kinds:
             sizes = [found[program].get(kind, 0) / 1e9 for found in columns.values()]
@@ -82,13 +102,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=COLUMNS, help="a column by its name; repeatable")
     parser.add_argument("--keep", type=Path, help="a JSON file for the columns that are done")
+    parser.add_argument("--counted", action="store_true", help="compile nothing")
     flags = parser.parse_args()
     done = json.loads(flags.keep.read_text()) if flags.keep and flags.keep.exists() else {}
     with tempfile.TemporaryDirectory() as path:
         (Path(path) / "config.json").write_text(json.dumps(LLAMA_8B))
         for name in flags.only or COLUMNS:
             if name not in done:
-                done[name] = column(name, path)
+                done[name] = (counted if flags.counted else compiled)(run_of(name, path))
                 sys.stderr.write(f"{name}: {done[name]}\n")
             if flags.keep:
                 flags.keep.write_text(json.dumps(done))
