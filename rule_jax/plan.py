@@ -218,11 +218,7 @@ def programs_of(run: Run) -> Iterator[Program]:
 
 def _of_rejection_steering(run: Run, shapes: Shapes) -> Program:
     settings = run.config.rejection_steering
-    optimizer = programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
-    objective = plugin.load("objectives", settings.objective).make(**settings.objective_options)
-    loss = programs.packed_loss(shapes.model, objective, chunk=run.logit_chunk, dtype=run.compute_dtype)
-    loss = programs.tuned(loss, shapes.tuning)
-    update = programs.make_update(shapes.tuning, run.mesh, optimizer, loss, microbatches=settings.microbatches)
+    update, objective, optimizer = rejection_steering.update_program(run, shapes.learner)
     state = programs.abstract_state(shapes.tuning, run.mesh, optimizer)
     batch = shapes.packed(settings.batch, batching.bucket(settings.max_length))
     given = {"trained": state.params, "optimizer": state.opt_state, "base": shapes.reads, "batch": batch}

@@ -19,7 +19,7 @@ FLOORS = (
     ("sampling", "algorithms", "objectives", "moments", "quantization"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf", "peft"),
     ("stages", "builder"),
-    ("main", "chat", "build", "convert", "report", "plan", "sweep"),
+    ("main", "chat", "build", "convert", "report", "plan", "bench", "sweep"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 NEIGHBOURS = {  # (importer, imported) on one floor, allowed

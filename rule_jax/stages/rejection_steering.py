@@ -4,11 +4,14 @@ Source: https://arxiv.org/abs/2506.07171 section 3.1. One exchange per row; the 
 never on the question.
 """
 
+import optax
+
 from rule_jax import batching, plugin, programs, sharding, telemetry, trackers
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.models import lora
+from rule_jax.objectives import Objective
 from rule_jax.stages import Run, Subject, _lengths, check_divides, check_positive, subject
 from rule_jax.stages._dosage import Dosage
 from rule_jax.stages._training import Reporter, start_or_resume
@@ -36,15 +39,11 @@ def run(run: Run) -> None:
     """Trains until its dosage is enough, at most config.rejection_steering.steps updates; resumes where it stopped."""
     settings = run.config.rejection_steering
     learner = subject(run)
-    objective = plugin.load("objectives", settings.objective).make(**settings.objective_options)
     packed = _rows(run, learner)
 
     # Programs
-    optimizer = programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
+    update, objective, optimizer = update_program(run, learner)
     schedule = programs.schedule(**settings.schedule, steps=settings.steps)
-    loss = programs.packed_loss(learner.model, objective, chunk=run.logit_chunk, dtype=run.compute_dtype)
-    loss = programs.tuned(loss, learner.tuning)
-    update = programs.make_update(learner.tuning, run.mesh, optimizer, loss, microbatches=settings.microbatches)
 
     with (
         Checkpoints(run.checkpoints(STAGE), settings.keep_checkpoints) as checkpoints,
@@ -80,6 +79,17 @@ def run(run: Run) -> None:
                         f"{settings.dosage.refusal_rate:.2f} of sampled answers. Where stage 2 samples no refusals, "
                         f"raise config.{STAGE}.steps or schedule.peak."
                     )
+
+
+def update_program(run: Run, learner: Subject) -> tuple[programs.Update, Objective, optax.GradientTransformation]:
+    """The stage's update, the objective that it lowers and the optimizer that it does so with."""
+    settings = run.config.rejection_steering
+    objective = plugin.load("objectives", settings.objective).make(**settings.objective_options)
+    optimizer = programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
+    loss = programs.packed_loss(learner.model, objective, chunk=run.logit_chunk, dtype=run.compute_dtype)
+    loss = programs.tuned(loss, learner.tuning)
+    update = programs.make_update(learner.tuning, run.mesh, optimizer, loss, microbatches=settings.microbatches)
+    return update, objective, optimizer
 
 
 def _rows(run: Run, learner: Subject) -> Packed:
