@@ -34,6 +34,7 @@ NEIGHBOURS = {  # (importer, imported) on one floor, allowed
     ("checkpoint", "programs"),
     ("builder", "stages"),
     ("build", "main"),
+    ("bench", "main"),
     ("plan", "main"),
 }
 OPS_MAY_IMPORT = {"jax", "numpy", "rule_jax.ops", "rule_jax.types", *sys.stdlib_module_names}

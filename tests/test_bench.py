@@ -49,12 +49,13 @@ def test_every_phase_is_timed_and_its_work_counted(directory):
     texts, T = B * G, P + R
     projections, head = 2 * L * (4 * D * D + 3 * D * F), 2 * D * V
     assert phases["score"]["flops"] == texts * T * (projections + head + L * 4 * T * D)
-    # All but the last token of an answer are read by the loop, each beside the prompt and the whole room for answers.
-    prompt = B * P * (projections + L * 4 * P * D) + B * head
-    drawn = texts * (R - 1) * (projections + head + L * 4 * (P + R) * D)
+    # Every first token comes from the prompts; the loop reads all but the last, beside the prompt and all room.
+    prompt = B * P * (projections + L * 4 * P * D) + texts * head
+    drawn = texts * (R - 1) * (projections + head + L * 4 * (P + R - 1) * D)
     assert phases["rollout"]["flops"] == prompt + drawn
     assert phases["step"]["flops"] == phases["rollout"]["flops"] + phases["update"]["flops"]
-    assert phases["sft"]["flops"] > 2.9 * phases["score"]["flops"]
+    # Forward and twice that back; nothing follows a text's last token.
+    assert phases["sft"]["flops"] == 3 * texts * (T * (projections + L * 4 * T * D) + (T - 1) * head)
     assert phases["rollout"]["tokens_per_s"] == pytest.approx(texts * R / phases["rollout"]["median_s"])
 
 
