@@ -62,6 +62,7 @@ def test_every_phase_is_timed_and_its_work_counted(directory):
 def test_some_phases_as_a_table_with_an_adapter_and_a_critic(directory):
     done = bench(
         directory,
+        "--prompts=4",
         "--phases=update",
         "--config=configs/ppo.py",
         "--config.lora.rank=2",
