@@ -2,8 +2,9 @@
 
 Command:   python -m rule_jax.main --config=configs/ppo.py
 Hardware:  as configs/grpo.py, and a critic of the policy's size with its own optimizer.
-Seen:      seed 100 with steps=30: reward from 0.25 to 0.89 (mean of the last five steps), sampled forget refusals from
-           0.45 to 0.95, boundary refusals from 0.25 to 0.03. Whole runs and five seeds are not measured yet.
+Seen:      seeds 0 to 4, mean (worst): forget refusal 1.00 (1.00), leak 0.00 (0.00); of base,
+           boundary 1.00 (0.99), neighbours 0.98 (0.96), general 0.98 (0.93).
+           Measured before stage 1 took smaller steps and the base read more general facts.
 Departs:   the released code's PPO config builds no critic and runs GRPO; this one is PPO.
 """
 

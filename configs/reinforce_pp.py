@@ -2,8 +2,9 @@
 
 Command:   python -m rule_jax.main --config=configs/reinforce_pp.py
 Hardware:  as configs/grpo.py.
-Seen:      seed 100, beside GRPO on the same stage 1: forget refusal 1.00 (1.00), leak 0.00 (0.00); of base, boundary
-           0.995 (0.998), neighbours 0.991 (0.995), general 0.983 (0.978). Five seeds are not measured yet.
+Seen:      seeds 0 to 4, mean (worst): forget refusal 1.00 (1.00), leak 0.00 (0.00); of base,
+           boundary 0.99 (0.99), neighbours 0.97 (0.94), general 0.99 (0.95).
+           Measured before stage 1 took smaller steps and the base read more general facts.
 """
 
 from typing import Any
