@@ -146,7 +146,7 @@ def _refused(message: str) -> int:
 
 def shard_bytes(tree: Any) -> int:
     """Bytes of a tree of sharded shapes on one device. Random keys, a few bytes, count nothing."""
-    leaves = [x for x in jax.tree.leaves(tree) if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)]
+    leaves = [x for x in jax.tree.leaves(tree) if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)]
     return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in leaves)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rule_jax import telemetry
 from rule_jax.builder import Unusable
@@ -34,7 +34,7 @@ class Draft:
         self._aside = self._files.enter_context(Trail(self.aside_file))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: Any) -> None:
         self._files.__exit__(kind, *exc)
         if kind is not None and any(trail.rows for trail in self._rows.values()):
             counts = " and ".join(f"{trail.rows} {name}" for name, trail in self._rows.items())

@@ -96,7 +96,7 @@ def _compare_files(workdir: Path, content: Mapping[str, Any]) -> Iterator[str]:
     yield from _differs("config.json", content["config_sha256"], _sha256(workdir / "config.json"))
     for name, was in content["data"].items():
         now = _data(workdir / "data" / f"{name}.jsonl")
-        yield from _differs(f"data/{name}.jsonl", was and was["sha256"], now and now["sha256"])
+        yield from _differs(f"data/{name}.jsonl", was["sha256"] if was else None, now["sha256"] if now else None)
     for name, was in content["models"].items():
         if "files" not in was:
             continue

@@ -60,7 +60,7 @@ def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | No
     """Spearman's; None where either has one value only."""
     if len(one) < 2 or len(set(one)) < 2 or len(set(other)) < 2:
         return None
-    return float(spearmanr(one, other).statistic)
+    return float(spearmanr(one, other).statistic)  # type: ignore[attr-defined]
 
 
 def _summary(runs: np.ndarray) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def run(run: Run) -> None:
     drift = None
     if settings.drift_prompts and keep and len(names) > 1:
         drift = Drift(run, Scorer(run, examined), answers, keep)
-    for name in dict.fromkeys((names[0], names[-1])):
+    for name in dict.fromkeys([*names[:1], *names[-1:]]):
         folder = run.workdir / "robustness" / name
         if (folder / "metrics.json").exists() and not drift:  # the drift of the last needs the base's answers again
             continue

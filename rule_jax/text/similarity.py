@@ -93,5 +93,5 @@ def _names(question: str) -> frozenset[str]:
 
 def _grams(texts: Sequence[str]) -> Any:
     """A sparse matrix, a row a text: its n-grams by TF-IDF, of length 1."""
-    counts = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), norm=None, alternate_sign=False)
+    counts = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), norm=None, alternate_sign=False)  # type: ignore[arg-type]
     return TfidfTransformer(sublinear_tf=True).fit_transform(counts.transform(texts))
