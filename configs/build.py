@@ -43,21 +43,7 @@ def get_config() -> ConfigDict:
 
     # The endpoint of "openai". A server of your own: base_url http://localhost:8000/v1 (vLLM) or
     # http://localhost:11434/v1 (Ollama), its model, api_key_env "", budget.money 0.
-    c.llm = {
-        "base_url": "https://api.openai.com/v1",
-        "model": "gpt-4o-mini",
-        "api_key_env": "OPENAI_API_KEY",  # "" for a server without keys
-        "concurrency": 8,
-        "requests_per_minute": 500,
-        "tokens_per_minute": 200_000,  # counted at the longest reply
-        "timeout_s": 60.0,
-        "retries": 6,
-        "asked_again": 2,
-        # Over all runs in this folder; 0 is no limit. Money is in the currency of the prices.
-        "budget": {"requests": 0, "tokens": 0, "money": 2.0},
-        # (model, input, output) for a million tokens; check them, they change. Add a row for another model.
-        "prices": (("gpt-4o-mini", 0.15, 0.60), ("gpt-4o", 2.50, 10.00)),
-    }
+    c.llm = main.naturalness.judge.llm
 
     # Entities beside the target. names: your own; () asks for `count`. attempts: neighbours tried for a query.
     c.neighbours = {"count": 30, "names": (), "attempts": 3}

@@ -13,19 +13,18 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs import build, grpo
+from configs import grpo
 
 
 def get_config() -> ConfigDict:
     c: Any = grpo.get_config()
-    builder: Any = build.get_config()  # the endpoint, its pace and its budget
     rule = c.reward.to_dict()
     del rule["name"]
     c.reward = {
         "name": "weighted",
         "terms": {
             "rule": {"weight": 1.0, **rule},
-            "judge": {"weight": 0.5, "journal": "runs/judge.jsonl", "llm": builder.llm.to_dict()},
+            "judge": {"weight": 0.5, "journal": "runs/judge.jsonl", "llm": c.naturalness.judge.llm.to_dict()},
         },
         # gibberish, repetition: the share of an answer's words from which it counts as noise, or as a loop.
         "gates": {"quality": {"gibberish": 0.3, "repetition": 0.5, "cut": True}},

@@ -23,7 +23,6 @@ the two would limit it at best.
 
 import dataclasses
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -88,7 +87,7 @@ class Timing:
         return statistics.median(self.seconds)
 
     def against(self, ceilings: Ceilings) -> dict[str, Any]:
-        """Every figure of the phase. bound: what limits it at best; share: of that limit."""
+        """Every figure of the phase. flops_share, bytes_share: of the ceilings; bound: which of the two limits it."""
         compute, memory = self.work.flops / ceilings.flops, self.work.bytes / ceilings.bytes
         return {
             "phase": self.phase,
@@ -248,7 +247,7 @@ def peak_bytes() -> int:
     stats = jax.local_devices()[0].memory_stats()
     if stats and "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"]
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return telemetry.peak_rss_bytes()
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:

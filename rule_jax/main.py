@@ -9,7 +9,6 @@ what, where and how), 1 anything else.
 import importlib.metadata
 import json
 import os
-import resource
 import shutil
 import sys
 import time
@@ -172,8 +171,7 @@ def record_time(workdir: Path, stage: str, seconds: float) -> float:
     file = workdir / "time.json"
     spent = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"time_s": {}, "peak_rss_bytes": 0}
     spent["time_s"][stage] = spent["time_s"].get(stage, 0.0) + seconds
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    spent["peak_rss_bytes"] = max(spent["peak_rss_bytes"], peak)
+    spent["peak_rss_bytes"] = max(spent["peak_rss_bytes"], telemetry.peak_rss_bytes())
     spent["devices"] = {
         "count": jax.device_count(),
         "kind": jax.devices()[0].device_kind,

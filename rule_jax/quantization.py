@@ -4,6 +4,8 @@ Symmetric round-to-nearest of the projections of every layer, as the common weig
 norms stay. That unlearning by small updates can be undone so: https://arxiv.org/abs/2410.16454.
 """
 
+import math
+
 import jax.numpy as jnp
 
 from rule_jax.models.decoder import Model, Params
@@ -20,8 +22,8 @@ def round_weights(model: Model, params: Params, scheme: str) -> Params:
     for kernel in kernels(model):
         name = kernel.name + KERNEL
         whole = layers[kernel.group][name]
-        inputs = whole.shape[1 : 1 + kernel.inputs]
-        flat = whole.reshape(whole.shape[0], int(jnp.prod(jnp.asarray(inputs))), -1)
+        inputs = math.prod(whole.shape[1 : 1 + kernel.inputs])
+        flat = whole.reshape(whole.shape[0], inputs, -1)
         layers[kernel.group][name] = round_to_nearest(flat, bits, group).reshape(whole.shape)
     return {**params, "layers": layers}
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,6 +44,11 @@ def start_logging(directory: Path | None = None) -> None:
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
         LOGGER.addHandler(handler)
+
+
+def peak_rss_bytes() -> int:
+    """The most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Progress:

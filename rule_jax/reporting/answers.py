@@ -13,7 +13,6 @@ from rule_jax.text.names import names_target
 
 Row = Mapping[str, Any]
 FATES = ("refused", "leaked", "hallucinated", "gibberish", "empty")
-NOISE_FROM = {"gibberish": 0.3, "repetition": 0.5}  # as in configs/grpo_judge.py; shares of an answer's words
 RINGS = ("the target", "near misses of training", "others who share a name", "others", "general ability")
 
 
@@ -41,7 +40,7 @@ def _fate(text: str, refused: float, leaked: float) -> str:
         return "refused"
     if quality.is_empty(text):
         return "empty"
-    noise = quality.gibberish(text) >= NOISE_FROM["gibberish"] or quality.repetition(text) >= NOISE_FROM["repetition"]
+    noise = quality.gibberish(text) >= quality.GIBBERISH_FROM or quality.repetition(text) >= quality.REPETITION_FROM
     return "gibberish" if noise else "hallucinated"
 
 

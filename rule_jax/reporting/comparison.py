@@ -23,7 +23,8 @@ from rule_jax.reporting.figures import Figure, apart, of_questions, of_runs
 from rule_jax.reporting.vocabulary import direction, model_label, task_names
 
 BASE = "base"
-APART = ("seed", "data.path", "data.more_paths", "data.earlier", "watch")  # what runs of one method may differ in
+# What runs of one method may differ in.
+APART = ("seed", "data.path", "data.more_paths", "data.earlier", "watch", "report")
 RESAMPLES = 2_000
 
 

@@ -11,8 +11,6 @@ from rule_jax.text import chat, quality
 from rule_jax.text.refusal import is_refusal
 from rule_jax.types import Answer, PromptRecord, Reward, Rollout, Score
 
-GIBBERISH_FROM = 0.3  # share of odd words; of the labelled texts 2 of 128 sound ones have it, and 33 of 38 of noise
-
 
 @dataclass(frozen=True)
 class Scored:
@@ -88,4 +86,4 @@ def facts(scored: Scored) -> dict[str, float]:
 
 def _signs(text: str) -> tuple[bool, bool, bool]:
     """Whether a text refuses, is empty, is noise."""
-    return is_refusal(text), quality.is_empty(text), quality.gibberish(text) >= GIBBERISH_FROM
+    return is_refusal(text), quality.is_empty(text), quality.gibberish(text) >= quality.GIBBERISH_FROM

@@ -91,6 +91,12 @@ def models(run: Run) -> tuple[str, ...]:
     return (BASE, *trained) if trained else (ALONE,)
 
 
+def ends(run: Run) -> tuple[str, ...]:
+    """The first and the last of the models: what the run began from and what it made of that."""
+    first, *others = models(run)
+    return (first, *others[-1:])
+
+
 def params(run: Run, examined: Subject, name: str) -> Params:
     """The parameters of a model that is evaluated, by its name."""
     if name in (BASE, ALONE):

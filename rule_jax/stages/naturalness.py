@@ -35,8 +35,7 @@ def run(run: Run) -> None:
     {"perplexity_original", "ratings", "agreement_with_likelihood", "n"}}."""
     settings, examined = run.config.naturalness, subject(run)
     scorer, original = Scorer(run, examined), hf.load_params(examined.path, examined.model, run.mesh)
-    names = evaluate.models(run)
-    for name in dict.fromkeys((names[0], names[-1])):
+    for name in evaluate.ends(run):
         table = {}
         for where in ("forget", "retain"):
             said = run.workdir / "evaluate" / name / "generations.jsonl"

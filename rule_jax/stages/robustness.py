@@ -55,11 +55,11 @@ def run(run: Run) -> None:
     examined, asked = subject(run), _benchmark.benchmark(run).tasks
     forget, keep = (_attacks.questions(asked, side, settings.records, seed) for side in ("forget", "retain"))
     answers = Answerer(run, examined)
-    names = evaluate.models(run)
+    names = evaluate.ends(run)
     drift = None
     if settings.drift_prompts and keep and len(names) > 1:
         drift = Drift(run, Scorer(run, examined), answers, keep)
-    for name in dict.fromkeys([*names[:1], *names[-1:]]):
+    for name in names:
         folder = run.workdir / "robustness" / name
         if (folder / "metrics.json").exists() and not drift:  # the drift of the last needs the base's answers again
             continue

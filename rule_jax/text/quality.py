@@ -9,6 +9,9 @@ import re
 import unicodedata
 
 MAX_PERIOD = 12  # words: the longest phrase whose repetition is looked for
+# Shares of a text's words from which what is said about it calls it noise, or a loop. Of the labelled texts 2 of 128
+# sound ones have so much gibberish, and 33 of 38 of noise.
+GIBBERISH_FROM, REPETITION_FROM = 0.3, 0.5
 
 _ACCENTS = dict.fromkeys(range(0x300, 0x370))
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")

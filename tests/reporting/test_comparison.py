@@ -31,7 +31,8 @@ def six(tmp_path):
     """Two methods over three seeds: "good" refuses all and keeps 10, 10, 9 of 10; "bad" leaks 2 of 8 and keeps 5."""
     places = []
     for seed, kept in enumerate(("c" * 10, "c" * 10, "c" * 9 + "w")):
-        places.append(make_run(tmp_path / "good" / f"seed{seed}", fates("r" * 8, kept), seed=seed))
+        config = {"seed": seed, "report": {"request_id": f"request {seed}"}}  # a request each, one method
+        places.append(make_run(tmp_path / "good" / f"seed{seed}", fates("r" * 8, kept), **config))
     for seed in range(3):
         config = {"seed": seed, "rl": {"lr": 0.5, "name": "grpo"}}
         places.append(make_run(tmp_path / "bad" / f"seed{seed}", fates("rrrrrrll", "c" * 5 + "r" * 5), **config))
