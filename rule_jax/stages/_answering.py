@@ -48,7 +48,7 @@ class Answerer:
         """The same for parameters in the compute dtype, laid out for decoding; without a label, without progress."""
         texts = {task.name: [[] for _ in task.records] for task in tasks}
         batches = list(self._batches(tasks))
-        with telemetry.Progress(f"evaluate {label}", len(batches), unit="batches", silent=not label) as bar:
+        with telemetry.Progress(label, len(batches), unit="batches", silent=not label) as bar:
             for number, (rows, batch) in enumerate(batches):
                 for request, answers in zip(batch, self._answer(params, number, batch, rows)):
                     texts[request.task.name][request.row] = [_cut(text, request.task.stop) for text in answers]

@@ -64,7 +64,7 @@ def run(run: Run) -> None:
         if (folder / "metrics.json").exists():
             continue
         weights = params(run, examined, name)
-        texts = answers(weights, benchmark.tasks, name)
+        texts = answers(weights, benchmark.tasks, f"evaluate {name}")
         judged = {task.name: judge(_as_asked(examined, task), texts[task.name]) for task in benchmark.tasks}
         measured = _measure(texts_to_score, scorer(weights, texts_to_score, name))
         verdicts = {task: [verdict for _, verdict in pairs] for task, pairs in judged.items()}

@@ -97,7 +97,7 @@ class Answers:
     def ask(self, params: Params, tasks: Sequence[Task]) -> dict[str, dict[str, Any]]:
         """The figures of the tasks "<attack>/<task>" by attack. With several samples a question, "leak_any_rate" is the
         share of questions of which at least one answer leaks."""
-        texts = self.answers(params, tasks, self.name)
+        texts = self.answers(params, tasks, f"robustness {self.name}")
         judged = {task.name: evaluate.judge(task, texts[task.name]) for task in tasks}
         self.tasks += tasks
         self.texts |= texts
@@ -170,7 +170,7 @@ class Drift:
             replace(task, name=f"drift/{task.name}", temperature=1.0, stop="")
             for task in _attacks.questions(self.keep, "retain", self.limit, self.seed)
         ]
-        texts = self.answers(base, drawn, "drift")
+        texts = self.answers(base, drawn, "robustness drift")
         queries = tuple(
             Continuations(record.prompt, (samples[0],), source=record.source)
             for task in drawn
