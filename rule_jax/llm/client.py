@@ -15,7 +15,9 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
 import openai
@@ -148,54 +150,38 @@ class Client:
     def stream(self, requests: Sequence[Request], parse: Callable[[str], T]) -> Iterator[T | SetAside]:
         """parse(reply) for each request, in order and as soon as it is known, or why there is none.
 
-        parse raises ValueError, with the reason, for a reply of no use. While the caller works on a reply, others are
-        under way but not read: it should not be long. Raises UserError, with all that was answered kept in the
-        journal, when the key is refused, the endpoint is lost or the budget is spent. On an interrupt only the requests
-        in flight are lost.
+        parse, which is called from another thread, raises ValueError, with the reason, for a reply of no use. Raises
+        UserError, with all that was answered kept in the journal, when the key is refused, the endpoint is lost or the
+        budget is spent. On an interrupt only the requests in flight are lost.
         """
-        answers = self._answers(requests, parse)
+        settled: dict[Request, Future[T | SetAside]] = {request: Future() for request in requests}
+        with _elsewhere(self._settle_all(settled, parse)):
+            for request in requests:
+                yield settled[request].result()
 
-        async def following() -> T | SetAside:
-            return await anext(answers)
-
-        with asyncio.Runner() as runner:
-            try:
-                for _ in requests:
-                    yield runner.run(following())
-            finally:
-                runner.run(answers.aclose())
-
-    async def _answers(self, requests: Sequence[Request], parse: Callable) -> AsyncGenerator[Any, None]:
-        loop = asyncio.get_running_loop()
-        settled = {request: loop.create_future() for request in requests}
-        waiting = iter(settled)  # shared: each request goes to one worker, equal ones are asked once
+    async def _settle_all(self, settled: Mapping[Request, Future], parse: Callable) -> None:
+        """Gives every future its answer; after a failure those that are left get that, and nothing new is begun."""
+        waiting = iter(settled.items())  # shared: each request goes to one worker
         failures: list[BaseException] = []
         self._purse = Purse(self._budget, self._purse.spent)
 
         async def work(api: openai.AsyncOpenAI) -> None:
-            for request in waiting:
+            for request, future in waiting:
                 try:
-                    settled[request].set_result(await self._settle(api, request, parse))
+                    future.set_result(await self._settle(api, request, parse))
                 except Exception as error:
                     failures.append(error)
-                if failures:  # what is in flight elsewhere is waited for, nothing new is begun
+                if failures:  # what is in flight elsewhere is waited for
                     return
 
-        async with self.endpoint.connect(self._pace) as api:
-            workers = asyncio.gather(*(work(api) for _ in range(min(self.concurrency, len(requests)))))
-            try:
-                for request in requests:
-                    await asyncio.wait((settled[request], workers), return_when=asyncio.FIRST_COMPLETED)
-                    if not settled[request].done():
-                        break
-                    yield settled[request].result()
-                await workers
-            finally:
-                workers.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await workers
-        if failures:
-            raise failures[0]
+        try:
+            async with self.endpoint.connect(self._pace) as api:
+                await asyncio.gather(*(work(api) for _ in range(min(self.concurrency, len(settled)))))
+        except BaseException as error:  # whatever it is, nobody may wait for ever
+            failures.append(error)
+        for future in settled.values():
+            if not future.done():
+                future.set_exception(failures[0])
 
     async def _settle(self, api: openai.AsyncOpenAI, request: Request, parse: Callable) -> Any:
         asked, reply, reason = request, "", ""
@@ -303,3 +289,26 @@ def json_object(text: str) -> dict[str, Any]:
 
 class _NoReply(Exception):
     """A response with nothing in it that could be corrected."""
+
+
+@contextlib.contextmanager
+def _elsewhere(work: Coroutine[Any, Any, None]) -> Iterator[None]:
+    """A coroutine at work in a thread of its own while the block lasts; what is left of it then is cancelled.
+
+    An interrupt thus meets the caller's own code, and never the inside of an event loop, where it can be lost.
+    """
+    begun: Future[Callable[[], Any]] = Future()
+
+    async def cancellable() -> None:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        begun.set_result(lambda: loop.call_soon_threadsafe(task.cancel))  # type: ignore[union-attr]
+        await work
+
+    thread = threading.Thread(target=lambda: asyncio.run(cancellable()), name="requests", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(RuntimeError):  # it has ended, and its loop with it
+            begun.result()()
+        thread.join()
