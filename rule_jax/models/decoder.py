@@ -53,6 +53,7 @@ class Model(NamedTuple):
     init(key) -> params; axes: a tree like params whose leaves are tuples of logical axis names.
     logits(params, tokens_BT, mask_BT=None) -> [B, T, V] float32: causal, pads at either side told by the mask.
     packed_hidden(params, packed) -> [B, T, D]: several segments per row, none seeing another.
+    packed_states(params, packed, layers) -> [B, T, D]: of the same rows, the residual stream behind so many blocks.
     response_hidden(params, prompts, response_BGR) -> [B, G, R, D]: the states that predict each response token.
     prefill(params, prompts, samples, size) -> ([B, D] last state, Cache with room for `size` suffix tokens).
     decode(params, tokens_BG, index, prompts, cache) -> ([B, G, D], Cache): feeds response token number `index`.
@@ -64,6 +65,7 @@ class Model(NamedTuple):
     init: Callable[[jax.Array], Params]
     logits: Callable[..., jax.Array]
     packed_hidden: Callable[[Params, Packed], jax.Array]
+    packed_states: Callable[[Params, Packed, int], jax.Array]
     response_hidden: Callable[[Params, Prompts, jax.Array], jax.Array]
     prefill: Callable[[Params, Prompts, int, int], tuple[jax.Array, Cache]]
     decode: Callable[[Params, jax.Array, jax.Array, Prompts, Cache], tuple[jax.Array, Cache]]
@@ -94,8 +96,10 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
     def init(key: jax.Array) -> Params:
         return nn.meta.unbox(boxed(key))
 
-    def stack(params: Params, x_BND: jax.Array, views: list[View], attend: Callable[..., Any]) -> tuple[jax.Array, Any]:
-        """All blocks over x, then the final norm. Returns it and the keys and values, stacked [L, B, N, K, C].
+    def blocks(
+        params: Params, x_BND: jax.Array, views: list[View], attend: Callable[..., Any], layers: int
+    ) -> tuple[jax.Array, Any]:
+        """The first blocks over x. Returns the residual stream and the keys and values, stacked [L, B, N, K, C].
 
         views: one for each of the distinct sights; attend(masks, q, k, v) gets the masks of its layer's.
         """
@@ -107,7 +111,14 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
 
         body = jax.checkpoint(body) if remat else body
         kinds = jnp.asarray(kind_L) if len(views) > 1 else None
-        x_BND, kv = jax.lax.scan(body, x_BND, (_of_layers(params), kinds), unroll=unroll)
+        scanned = _of_layers(params), kinds
+        if layers < config.layers:
+            scanned = jax.tree.map(lambda x: x[:layers], scanned)
+        return jax.lax.scan(body, x_BND, scanned, unroll=unroll)
+
+    def stack(params: Params, x_BND: jax.Array, views: list[View], attend: Callable[..., Any]) -> tuple[jax.Array, Any]:
+        """All blocks, then the final norm; the rest is as of `blocks`."""
+        x_BND, kv = blocks(params, x_BND, views, attend, config.layers)
         return norm(params, x_BND), kv
 
     def embed(params: Params, tokens_BN: jax.Array) -> jax.Array:
@@ -119,10 +130,10 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
     def head(params: Params) -> Head:
         return ends.apply({"params": params["ends"]}, method="output")  # type: ignore[return-value]
 
-    def full(
-        params: Params, tokens_BT: jax.Array, mask_BTT: jax.Array, position_BT: jax.Array, length_BT: jax.Array
-    ) -> tuple[jax.Array, Any]:
-        """The stack where all tokens of a row stand in one run. mask_BTT: who may see whom, windows not counted."""
+    def in_one_run(
+        mask_BTT: jax.Array, position_BT: jax.Array, length_BT: jax.Array
+    ) -> tuple[list[View], Callable[..., Any]]:
+        """(views, attend) of rows whose tokens stand in one run. mask_BTT: who may see whom, windows not counted."""
         views = [
             View(
                 rope.rotation_of(sight.rope, position_BT, length_BT),
@@ -130,23 +141,28 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
             )
             for sight in sights
         ]
-        attend = lambda mask, q, k, v: attention(q, k, v, mask, **caps)  # noqa: E731
-        return stack(params, embed(params, tokens_BT), views, attend)
+        return views, lambda mask, q, k, v: attention(q, k, v, mask, **caps)
 
     def logits(params: Params, tokens_BT: jax.Array, mask_BT: jax.Array | None = None) -> jax.Array:
         mask_BT = jnp.ones(tokens_BT.shape, bool) if mask_BT is None else mask_BT.astype(bool)
         check(tokens_BT=tokens_BT, mask_BT=mask_BT)
         position_BT = jnp.maximum(jnp.cumsum(mask_BT, axis=1) - 1, 0)
         mask_BTT = _causal(tokens_BT.shape[1]) & mask_BT[:, None, :]
-        hidden, _ = full(params, tokens_BT, mask_BTT, position_BT, jnp.sum(mask_BT, axis=1, keepdims=True))
-        return project(hidden, head(params))
+        seen = in_one_run(mask_BTT, position_BT, jnp.sum(mask_BT, axis=1, keepdims=True))
+        return project(stack(params, embed(params, tokens_BT), *seen)[0], head(params))
 
-    def packed_hidden(params: Params, packed: Packed) -> jax.Array:
+    def of_segments(packed: Packed) -> tuple[list[View], Callable[..., Any]]:
         tokens_BT, segment_BT, position_BT = packed.tokens_BT, packed.segment_BT, packed.position_BT
         check(tokens_BT=tokens_BT, segment_BT=segment_BT, position_BT=position_BT)
         same_BTT = segment_BT[:, :, None] == segment_BT[:, None, :]
         length_BT = 1 + jnp.max(jnp.where(same_BTT, position_BT[:, None, :], 0), axis=2)
-        return full(params, tokens_BT, _causal(tokens_BT.shape[1]) & same_BTT, position_BT, length_BT)[0]
+        return in_one_run(_causal(tokens_BT.shape[1]) & same_BTT, position_BT, length_BT)
+
+    def packed_hidden(params: Params, packed: Packed) -> jax.Array:
+        return stack(params, embed(params, packed.tokens_BT), *of_segments(packed))[0]
+
+    def packed_states(params: Params, packed: Packed, layers: int) -> jax.Array:
+        return blocks(params, embed(params, packed.tokens_BT), *of_segments(packed), layers)[0]
 
     def response_hidden(params: Params, prompts: Prompts, response_BGR: jax.Array) -> jax.Array:
         check(tokens_BP=prompts.tokens_BP, length_B=prompts.length_B, response_BGR=response_BGR)
@@ -192,7 +208,8 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         B, P = prompts.tokens_BP.shape
         mask_BPP = _causal(P) & length_mask(prompts.length_B, P)[:, None, :]
         position_BP = jnp.broadcast_to(jnp.arange(P), (B, P))
-        hidden, (k, v) = full(params, prompts.tokens_BP, mask_BPP, position_BP, _whole(prompts, size + 1))
+        seen = in_one_run(mask_BPP, position_BP, _whole(prompts, size + 1))
+        hidden, (k, v) = stack(params, embed(params, prompts.tokens_BP), *seen)
         shape = (B, samples, size, config.kv_heads, config.head_dim)
         empty = tuple((jnp.zeros(shape, k.dtype), jnp.zeros(shape, v.dtype)) for _ in range(config.layers))
         return _last(hidden, prompts.length_B), Cache(prefix=tuple(zip(k, v)), suffix=empty)
@@ -243,6 +260,7 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         init=init,
         logits=logits,
         packed_hidden=packed_hidden,
+        packed_states=packed_states,
         response_hidden=response_hidden,
         prefill=prefill,
         decode=decode,

@@ -1,6 +1,6 @@
 """Log-probabilities of given tokens without the [tokens, vocabulary] array of the whole batch."""
 
-from typing import NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,15 +50,23 @@ def token_logprobs(
         chosen_BN = jnp.sum(jnp.where(is_token_BNV, logp_BNV, 0.0), axis=-1)
         return chosen_BN, -jnp.sum(jnp.exp(logp_BNV) * logp_BNV, axis=-1)
 
-    B, N = tokens_BN.shape
+    return by_chunks(of_chunk, (hidden_BND, tokens_BN), chunk)
+
+
+def by_chunks(f: Callable[..., Any], arrays: tuple[jax.Array, ...], chunk: int | None) -> Any:
+    """f(*arrays), a tree of arrays [B, N, ...] like those it is given, where f looks at each place of N alone.
+
+    With `chunk`, so many places at a time, one part after the other, each computed again for its gradient.
+    """
+    B, N = arrays[0].shape[:2]
     if chunk is None or chunk >= N:
-        return of_chunk(hidden_BND, tokens_BN)
+        return f(*arrays)
     count = -(-N // chunk)
-    pad = count * chunk - N
-    hidden = jnp.pad(hidden_BND, ((0, 0), (0, pad), (0, 0))).reshape(B, count, chunk, -1)
-    tokens = jnp.pad(tokens_BN, ((0, 0), (0, pad))).reshape(B, count, chunk)
-    body = jax.checkpoint(of_chunk)
-    _, (logp, entropy) = jax.lax.scan(
-        lambda carry, x: (carry, body(*x)), None, (hidden.swapaxes(0, 1), tokens.swapaxes(0, 1))
-    )
-    return tuple(x.swapaxes(0, 1).reshape(B, -1)[:, :N] for x in (logp, entropy))
+
+    def cut(x: jax.Array) -> jax.Array:
+        padded = jnp.pad(x, ((0, 0), (0, count * chunk - N), *(((0, 0),) * (x.ndim - 2))))
+        return padded.reshape(B, count, chunk, *x.shape[2:]).swapaxes(0, 1)
+
+    body = jax.checkpoint(f)
+    found = jax.lax.map(lambda parts: body(*parts), tuple(cut(x) for x in arrays))
+    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(B, count * chunk, *x.shape[3:])[:, :N], found)

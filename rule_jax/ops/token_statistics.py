@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rule_jax.ops.logprobs import Head, log_softmax, project
+from rule_jax.ops.logprobs import Head, by_chunks, log_softmax, project
 from rule_jax.ops.shapes import check
 
 
@@ -27,8 +27,7 @@ def token_statistics(hidden_BND: jax.Array, head: Head, asked_BNA: jax.Array, *,
     """
     check(hidden_BND=hidden_BND, asked_BNA=asked_BNA)
 
-    def of_chunk(parts: tuple[jax.Array, jax.Array]) -> TokenStatistics:
-        hidden, asked = parts
+    def of_chunk(hidden: jax.Array, asked: jax.Array) -> TokenStatistics:
         logp = log_softmax(project(hidden, head), 1.0)
         chance = jnp.exp(logp)
         mean = jnp.sum(chance * logp, axis=-1)
@@ -40,14 +39,4 @@ def token_statistics(hidden_BND: jax.Array, head: Head, asked_BNA: jax.Array, *,
             jnp.argmax(logp, axis=-1).astype(jnp.int32),
         )
 
-    B, N = asked_BNA.shape[:2]
-    if chunk is None or chunk >= N:
-        return of_chunk((hidden_BND, asked_BNA))
-    count = -(-N // chunk)
-
-    def cut(x: jax.Array) -> jax.Array:
-        padded = jnp.pad(x, ((0, 0), (0, count * chunk - N), (0, 0)))
-        return padded.reshape(B, count, chunk, x.shape[2]).swapaxes(0, 1)
-
-    found = jax.lax.map(of_chunk, (cut(hidden_BND), cut(asked_BNA)))
-    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(B, count * chunk, *x.shape[3:])[:, :N], found)
+    return by_chunks(of_chunk, (hidden_BND, asked_BNA), chunk)

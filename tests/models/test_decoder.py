@@ -1,5 +1,6 @@
 """models.decoder: who sees whom, by gradient and by values; every path through the stack is the same function."""
 
+import dataclasses
 import operator
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rule_jax.models import decoder
 from rule_jax.models.decoder import UNROLLED
 from rule_jax.models.layers import Block, RMSNorm, Sight
 from rule_jax.ops import rope
@@ -224,6 +226,25 @@ def test_scanned_layers_are_a_loop_over_blocks(tiny):
 
     assert "unroll=1\n" in str(jax.make_jaxpr(model.logits)(params, TOKENS)), "this size is to be scanned"
     close(jax.jit(model.logits)(params, TOKENS), jax.jit(loop)(params), tol=1e-4)
+
+
+@pytest.mark.parametrize("layers", [0, 2, UNROLLED + 1])
+def test_states_are_those_behind_so_many_blocks(variant, layers):
+    """As the hidden states of a model of so many layers, but for its last norm."""
+    model, params = variant
+    layers = min(layers, model.config.layers)
+    norm = RMSNorm(model.config.norm_eps, model.config.norm_offset)
+    tokens = RNG.integers(48, size=(1, 9))
+    segment, position = np.array([[1, 1, 1, 1, 1, 2, 2, 2, 0]]), np.array([[0, 1, 2, 3, 4, 0, 1, 2, 0]])
+    packed = Packed(tokens, segment, position, np.zeros((1, 9)))
+    got = jax.jit(model.packed_states, static_argnums=2)(params, packed, layers)
+    if layers:
+        short = decoder.make(dataclasses.replace(model.config, layers=layers))
+        cut = {**params, "layers": jax.tree.map(lambda x: x[:layers], params["layers"])}
+        wanted = jax.jit(short.packed_hidden)(cut, packed)
+        close(norm.apply({"params": params["ends"]["final_norm"]}, got), wanted, tol=1e-4)
+    else:
+        np.testing.assert_array_equal(got, params["ends"]["embedding"][tokens] * model.config.embedding_scale)
 
 
 def test_block_by_hand(tiny):
