@@ -110,7 +110,7 @@ def get_config() -> ConfigDict:
         "microbatches": 1,
         "max_length": 512,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
-        "schedule": {"peak": 1e-4, "warmup_steps": 0, "decay": "constant"},
+        "schedule": {"peak": 1.5e-4, "warmup_steps": 0, "decay": "constant"},
         "checkpoint_every": 10,
         "keep_checkpoints": 2,
     }
