@@ -79,7 +79,7 @@ def get_config() -> ConfigDict:
             "unfit_entity": "drop",
             "benchmark_entity": "drop",
             "benchmark_probe": "drop",
-            "unnamed_target": "drop",
+            "unnamed_target": "drop",  # only reported where the target is a corpus (muse)
             "language": "drop",
             "length": "drop",
             "cut_prompt": "drop",

@@ -111,12 +111,14 @@ class UnlearningData:
     targets: the entities to forget.
     rejection: forget questions answered by refusals that name the target (stage 1, Rejection Steering).
     forget, boundary: the prompts of stage 2 (Refusal Boundary Optimization).
+    corpus: a target is the name that a whole corpus goes by, which questions about what stands in it need not say.
     """
 
     targets: tuple[str, ...]
     rejection: tuple[SftExample, ...]
     forget: tuple[PromptRecord, ...]
     boundary: tuple[PromptRecord, ...]
+    corpus: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,12 +141,17 @@ def repair(data: UnlearningData, findings: Sequence[Finding], actions: Mapping[s
         answers = tuple(answer for answer in record.answers if answer not in blamed[row])
         if row not in rows["boundary"] and answers:
             boundary.append(replace(record, answers=answers))
-    return UnlearningData(
-        targets=data.targets,
+    return replace(
+        data,
         rejection=tuple(r for row, r in enumerate(data.rejection) if row not in rows["rejection"]),
         forget=tuple(r for row, r in enumerate(data.forget) if row not in rows["forget"]),
         boundary=tuple(boundary),
     )
+
+
+def fitting(actions: Mapping[str, str], data: UnlearningData) -> dict[str, str]:
+    """The actions for this data. No row is dropped for not naming a corpus: its people and places are named instead."""
+    return {**actions, **({"unnamed_target": "report"} if data.corpus and actions["unnamed_target"] == "drop" else {})}
 
 
 def check_actions(actions: Mapping[str, str]) -> None:

@@ -229,7 +229,7 @@ def _case(run: Run, data: UnlearningData, aliases: Sequence[str], benchmark: _Be
 
 def _mended(run: Run, case: audit.Case) -> UnlearningData:
     """The data after repair; the report is written first, so that a refusal can be read up."""
-    actions = run.config.audit.actions
+    actions = audit.fitting(run.config.audit.actions, case.data)
     findings = audit.audit(case)
     _write_report(run, audit_report.summary(case.data, findings, actions))
     kept = audit.mend(case, findings, actions)

@@ -7,7 +7,7 @@ raised by `stop`.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,15 @@ class Field:
     expected: str
     accepts: Callable[[Any], bool]
     required: bool = True
+
+
+# What else a row must be, beyond what each field holds: the well-formed fields of a row -> (field, what was found, what
+# was expected) of each fault. A field that is malformed is not among them, so that a row's other faults are still told.
+Rule = Callable[[Mapping[str, Any]], Iterable[tuple[str, str, str]]]
+
+
+def no_rule(fields: Mapping[str, Any]) -> tuple[()]:
+    return ()
 
 
 class Row(NamedTuple):
@@ -104,14 +113,26 @@ def parse(path: Path, faults: Faults) -> list[tuple[int, Any]]:
 
 
 def checked(
-    path: Path, parsed: Iterable[tuple[int, Any]], fields: Mapping[str, Field], faults: Faults, *, closed: bool
+    path: Path,
+    parsed: Iterable[tuple[int, Any]],
+    fields: Mapping[str, Field],
+    faults: Faults,
+    *,
+    closed: bool,
+    rule: Rule = no_rule,
 ) -> list[Row]:
-    """Those of the rows that hold what `fields` say; the others go to `faults`."""
+    """Those of the rows that hold what `fields` and the rule say; all that is wrong with the others goes to `faults`: a
+    fault for each field."""
     rows = []
     for number, values in parsed:
-        before = len(faults.lines)
-        _check(path, number, values, fields, faults, closed)
-        if len(faults.lines) == before:
+        found = list(_field_faults(values, fields, closed))
+        if isinstance(values, dict):
+            at_fault = {name for name, _, _ in found}
+            sound = {name: value for name, value in values.items() if name not in at_fault}
+            found += [fault for fault in rule(sound) if fault[0] not in at_fault]
+        for fault in found:
+            faults.add(path, number, *fault)
+        if not found:
             rows.append(Row(number, values))
     return rows
 
@@ -148,18 +169,18 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
-def _check(path: Path, number: int, values: Any, fields: Mapping[str, Field], faults: Faults, closed: bool) -> None:
+def _field_faults(values: Any, fields: Mapping[str, Field], closed: bool) -> Iterator[tuple[str, str, str]]:
     if not isinstance(values, dict):
-        faults.add(path, number, "", shown(values), f"an object with {_some(fields)}")
+        yield "", shown(values), f"an object with {_some(fields)}"
         return
     for name, rule in fields.items():
         if name in values and not rule.accepts(values[name]):
-            faults.add(path, number, name, shown(values[name]), rule.expected)
+            yield name, shown(values[name]), rule.expected
         elif name not in values and rule.required:
-            faults.add(path, number, name, f"no such field in {shown(values)}", rule.expected)
+            yield name, f"no such field in {shown(values)}", rule.expected
     for name in values if closed else ():
         if name not in fields:
-            faults.add(path, number, name, "an unknown field", f"{_some(fields)} only.{nearest(name, fields)}")
+            yield name, "an unknown field", f"{_some(fields)} only.{nearest(name, fields)}"
 
 
 def check_file(path: Path) -> None:

@@ -13,13 +13,13 @@ import functools
 import io
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rule_jax.data import _rows
-from rule_jax.data._rows import Faults, Field, Row
+from rule_jax.data._rows import Faults, Field, Row, Rule
 from rule_jax.errors import UserError, nearest
 
 HUB = "hub:"
@@ -43,14 +43,17 @@ class Place:
     hub: str
     subject: str
 
-    def rows(self, table: Table, fields: Mapping[str, Field], faults: Faults) -> list[Row]:
+    def rows(
+        self, table: Table, fields: Mapping[str, Field], faults: Faults, *, rule: Rule = _rows.no_rule
+    ) -> list[Row]:
         """The well-formed rows of a table; the others go to `faults`. On the hub, only those about the subject, if
-        there is one. Raises UserError for a table that is not there or cannot be read."""
+        there is one. rule: what else a row must be. Raises UserError for a table that is not there or cannot be read.
+        """
         if not self.hub:
-            return read(self.path(table), fields, faults, closed=False)
+            return read(self.path(table), fields, faults, closed=False, rule=rule)
         rows = [(number, _present(values)) for number, values in enumerate(_hub_rows(self.hub, table), start=1)]
         mine = [row for row in rows if not self.subject or same_name(row[1].get("subject", self.subject), self.subject)]
-        return _rows.checked(self.path(table), mine, fields, faults, closed=False)
+        return _rows.checked(self.path(table), mine, fields, faults, closed=False, rule=rule)
 
     def has(self, table: Table) -> bool:
         """Whether the table is there."""
@@ -104,11 +107,18 @@ def same_name(name: str, other: str) -> bool:
 
 
 def read(
-    path: Path, fields: Mapping[str, Field], faults: Faults, *, closed: bool, columns: Mapping[str, str] | None = None
+    path: Path,
+    fields: Mapping[str, Field],
+    faults: Faults,
+    *,
+    closed: bool,
+    columns: Mapping[str, str] | None = None,
+    rule: Rule = _rows.no_rule,
 ) -> list[Row]:
     """The well-formed rows of a file of any kind, in order; as `_rows.read`.
 
     columns: {field: its name in the file}, for fields that go by another name there; messages use the file's names.
+    rule: what else a row must be; it is given our names and gives them.
     A CSV row's number is its place below the header, from 1.
     """
     if path.suffix in SEPARATORS:
@@ -123,8 +133,15 @@ def read(
     names = {field: (columns or {}).get(field, field) for field in fields}
     theirs = {names[field]: rule for field, rule in fields.items()}
     ours = {name: field for field, name in names.items()}
-    rows = _rows.checked(path, parsed, theirs, faults, closed=closed)
-    return [Row(row.number, {ours.get(name, name): value for name, value in row.values.items()}) for row in rows]
+
+    def renamed(row: Mapping[str, Any]) -> dict[str, Any]:
+        return {ours.get(name, name): value for name, value in row.items()}
+
+    def their_rule(row: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+        return ((names.get(field, field), found, expected) for field, found, expected in rule(renamed(row)))
+
+    rows = _rows.checked(path, parsed, theirs, faults, closed=closed, rule=their_rule)
+    return [Row(row.number, renamed(row.values)) for row in rows]
 
 
 def _present(row: Mapping[str, Any]) -> dict[str, Any]:

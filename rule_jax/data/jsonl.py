@@ -12,8 +12,9 @@ A folder is read too: `forget.jsonl`, `boundary.jsonl` and `rejection.jsonl`, as
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -104,11 +105,8 @@ def _beside(path: str) -> Path:
 
 
 def _read(file: Path, columns: Mapping[str, str], faults: _rows.Faults, retain: bool = False) -> list[PromptRecord]:
-    rows = _tables.read(file, _RECORD, faults, closed=True, columns=columns)
-    records = [_trimmed(_record(row.values), f"{file.name}:{row.number}") for row in rows]
-    for (number, _), record in zip(rows, records):
-        _check_usable(file, number, record, columns, faults, retain)
-    return records
+    rows = _tables.read(file, _RECORD, faults, closed=True, columns=columns, rule=partial(_unusable, retain=retain))
+    return [_trimmed(_record(row.values), f"{file.name}:{row.number}") for row in rows]
 
 
 def read(path: str | Path) -> tuple[PromptRecord, ...]:
@@ -151,18 +149,15 @@ def _trimmed(record: PromptRecord, source: str) -> PromptRecord:
     )
 
 
-def _check_usable(
-    file: Path, number: int, record: PromptRecord, columns: Mapping[str, str], faults: _rows.Faults, retain: bool
-) -> None:
-    name = {field: columns.get(field, field) for field in _RECORD}
-    if record.kind == "forget" and not record.target:
-        faults.add(file, number, name["target"], "no target", "the entity to forget, on a forget row")
-    if record.kind != "forget" and not record.answers:
-        expected = f"at least one reference answer, on a {record.kind} row"
-        faults.add(file, number, name["answers"], "no answer", expected)
-    if record.kind == "retain" and not retain:
-        expected = '"forget" or "boundary", the two that training uses'
-        faults.add(file, number, name["kind"], _rows.shown(record.kind), expected)
+def _unusable(row: Mapping[str, Any], retain: bool) -> Iterator[tuple[str, str, str]]:
+    """What a kind of record lacks. A row whose kind is not known may be of any."""
+    kind = row.get("kind")
+    if kind == "forget" and not row.get("target", "").strip():
+        yield "target", "no target", "the entity to forget, on a forget row"
+    if kind in ("boundary", "retain") and not row.get("answers"):
+        yield "answers", "no answer", f"at least one reference answer, on a {kind} row"
+    if kind == "retain" and not retain:
+        yield "kind", _rows.shown(kind), '"forget" or "boundary", the two that training uses'
 
 
 def _rejection(file: Path, faults: _rows.Faults) -> tuple[SftExample, ...]:

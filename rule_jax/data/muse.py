@@ -10,6 +10,7 @@ an answer. The refusals in that file say "Harry Porter"; ours are used instead, 
 Rows of `mode` "completion" are text to be continued and are rendered as any other prompt.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rule_jax.data import _refusals, _rows, _tables
@@ -64,7 +65,7 @@ def load(path: str, *, seed: int, target: str, training_file: str) -> Unlearning
                 PromptRecord(near["question"].strip(), "boundary", answers=(near["answer"].strip(),), source=source)
             )
     faults.stop()
-    return UnlearningData((target,), _refusals.dealt(forget, seed), tuple(forget), tuple(boundary))
+    return UnlearningData((target,), _refusals.dealt(forget, seed), tuple(forget), tuple(boundary), corpus=True)
 
 
 def has(path: str, part: str) -> bool:
@@ -107,10 +108,8 @@ def privleak(path: str, side: str) -> tuple[Passage, ...]:
     place, table = _tables.place(path), Table(f"privleak/{side}", "privleak", side)
     optional = _rows.Field("a string that is not blank", _rows.is_text, required=False)
     made = []
-    faults, file = _rows.Faults(), place.path(table)
-    for number, row in place.rows(table, {"text": optional, "prompt": optional, "gt": optional}, faults):
-        if "text" not in row and not {"prompt", "gt"} <= row.keys():
-            faults.add(file, number, "text", f"no such field in {_rows.shown(row)}", "text, or prompt and gt")
+    faults = _rows.Faults()
+    for number, row in place.rows(table, {"text": optional, "prompt": optional, "gt": optional}, faults, rule=_whole):
         made.append(
             Passage(row.get("text") or row.get("prompt", "") + row.get("gt", ""), _source(place, table, number))
         )
@@ -123,6 +122,11 @@ def raw(path: str, split: str, *, part: str = "raw") -> tuple[Passage, ...]:
     forget_4: forget sets that grow, and requests that follow one another)."""
     rows = _read(_tables.place(path), Table(f"{part}/{split}", part, split), {"text": _rows.TEXT})
     return tuple(Passage(row["text"], source) for row, source in rows)
+
+
+def _whole(row: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    if "text" not in row and not {"prompt", "gt"} <= row.keys():
+        yield "text", f"no such field in {_rows.shown(row)}", "text, or prompt and gt"
 
 
 def _read(place: Place, table: Table, fields: dict[str, _rows.Field]) -> list[tuple[dict[str, Any], str]]:

@@ -16,7 +16,8 @@ What training needs is in `reject*.json` (stage 1) and `rl_rejection*.json` (sta
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,7 +186,7 @@ def mmlu(path: str) -> tuple[MultipleChoice, ...]:
     shots = _rows.Field(
         "a list of solved questions", lambda value: isinstance(value, list) and all(_holds(x, solved) for x in value)
     )
-    rows = _part(path, "mmlu", {**solved, "task": _rows.TEXT, "examples": shots}, _place_exists)
+    rows = _part(path, "mmlu", {**solved, "task": _rows.TEXT, "examples": shots}, _places_exist)
     return tuple(
         MultipleChoice(
             **_choice(row), group=row["task"], shots=tuple(MultipleChoice(**_choice(x)) for x in row["examples"]),
@@ -245,18 +246,13 @@ def refusals(path: str, file: str) -> tuple[str, ...]:
 
 
 def _part(
-    path: str, part: str, fields: Mapping[str, _rows.Field], fault: Callable[[dict], str] = lambda row: ""
+    path: str, part: str, fields: Mapping[str, _rows.Field], rule: _rows.Rule = _rows.no_rule
 ) -> list[tuple[dict[str, Any], str]]:
-    """(values, source) of each row. fault: what else is wrong with a row, as "field: what was expected"; or ""."""
+    """(values, source) of each row. rule: what else a row must be."""
     place, faults = _tables.place(path), _rows.Faults()
-    file, made = place.path(PARTS[part]), []
-    for number, row in place.rows(PARTS[part], fields, faults):
-        name, _, expected = fault(row).partition(": ")
-        if expected:
-            faults.add(file, number, name, _rows.shown(row[name]), expected)
-        made.append((row, _source(file, number)))
+    file, rows = place.path(PARTS[part]), place.rows(PARTS[part], fields, faults, rule=rule)
     faults.stop()
-    return made
+    return [(row.values, _source(file, row.number)) for row in rows]
 
 
 def _retained(prompt: str, answers: tuple[str, ...], source: str) -> PromptRecord:
@@ -267,11 +263,13 @@ def _is_place(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _place_exists(row: Mapping[str, Any]) -> str:
-    for name, solved in (("answer", row), *(("examples", shot) for shot in row["examples"])):
-        if solved["answer"] >= len(solved["choices"]):
-            return f"{name}: the place, from 0, of one of the {len(solved['choices'])} choices"
-    return ""
+def _places_exist(row: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    expected = "the place, from 0, of one of the {} choices"
+    if {"answer", "choices"} <= row.keys() and row["answer"] >= len(row["choices"]):
+        yield "answer", _rows.shown(row["answer"]), expected.format(len(row["choices"]))
+    off = [shot for shot in row.get("examples", ()) if shot["answer"] >= len(shot["choices"])]
+    if off:
+        yield "examples", f"the answer {off[0]['answer']}", expected.format(len(off[0]["choices"]))
 
 
 def _choice(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -306,8 +304,7 @@ def _mentions(prompt: str, target: str) -> bool:
 
 def _rejection(file: Path, target: str, faults: _rows.Faults) -> tuple[SftExample, ...]:
     examples = []
-    for number, row in _tables.read(file, _REJECTION, faults, closed=False):
-        _check_subject(file, number, row, target, faults)
+    for number, row in _tables.read(file, _REJECTION, faults, closed=False, rule=_subject(target)):
         parts = (row["instruction"].strip(), row.get("input", "").strip())
         prompt = "\n".join(part for part in parts if part)
         examples.append(SftExample(prompt, row["output"].strip(), _source(file, number)))
@@ -316,12 +313,9 @@ def _rejection(file: Path, target: str, faults: _rows.Faults) -> tuple[SftExampl
 
 def _training(file: Path, target: str, faults: _rows.Faults) -> tuple[PromptRecord, ...]:
     records = []
-    for number, row in _tables.read(file, _TRAINING, faults, closed=False):
+    rule = partial(_solution_faults, target=target)
+    for number, row in _tables.read(file, _TRAINING, faults, closed=False, rule=rule):
         solution = [item.strip() for item in row["solution"]]
-        found, expected = _solution_fault(solution, target)
-        if expected:
-            faults.add(file, number, "solution", found, expected)
-            continue
         prompt, source = row["prompt"].strip(), _source(file, number)
         if solution[0] == REJECT:
             answers = (solution[1],) if file.name.startswith(EVALUATION_PREFIX) else ()
@@ -329,6 +323,13 @@ def _training(file: Path, target: str, faults: _rows.Faults) -> tuple[PromptReco
         else:
             records.append(PromptRecord(prompt, "boundary", answers=_references(solution, target), source=source))
     return tuple(records)
+
+
+def _solution_faults(row: Mapping[str, Any], target: str) -> Iterator[tuple[str, str, str]]:
+    if "solution" in row:
+        found, expected = _solution_fault([item.strip() for item in row["solution"]], target)
+        if expected:
+            yield "solution", found, expected
 
 
 def _solution_fault(solution: list[str], target: str) -> tuple[str, str]:
@@ -352,8 +353,7 @@ def _references(solution: list[str], target: str) -> tuple[str, ...]:
 
 def _probes(place: Place, name: str, target: str, faults: _rows.Faults) -> tuple[PromptRecord, ...]:
     records, file = [], place.path(PROBES[name])
-    for number, row in place.rows(PROBES[name], _PROBE_FIELDS[name], faults):
-        _check_subject(file, number, row, target, faults)
+    for number, row in place.rows(PROBES[name], _PROBE_FIELDS[name], faults, rule=_subject(target)):
         prompt, answers, source = row["query"].strip(), (row["answer"].strip(),), _source(file, number)
         if "neighbor" in _PROBE_FIELDS[name]:
             records.append(PromptRecord(prompt, "boundary", "", row["neighbor"].strip(), answers, source))
@@ -363,9 +363,14 @@ def _probes(place: Place, name: str, target: str, faults: _rows.Faults) -> tuple
     return tuple(records)
 
 
-def _check_subject(file: Path, number: int, row: Mapping[str, Any], target: str, faults: _rows.Faults) -> None:
-    if not _tables.same_name(row["subject"], target):
-        faults.add(file, number, "subject", _rows.shown(row["subject"]), f"the target of intro.json, {target!r}")
+def _subject(target: str) -> _rows.Rule:
+    """The rule of rows that say whom they are about."""
+
+    def faults(row: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+        if "subject" in row and not _tables.same_name(row["subject"], target):
+            yield "subject", _rows.shown(row["subject"]), f"the target of intro.json, {target!r}"
+
+    return faults
 
 
 def _source(file: Path, number: int) -> str:

@@ -8,8 +8,8 @@ import pytest
 
 from rule_jax.benchmarks import rwku as benchmark
 from rule_jax.builder import Opinion, audit_report
-from rule_jax.builder.audit import CHECKS, Case, audit, mend, repair
-from rule_jax.data import rwku
+from rule_jax.builder.audit import CHECKS, Case, audit, fitting, mend, repair
+from rule_jax.data import muse, rwku
 from rule_jax.errors import UserError
 from rule_jax.types import PromptRecord, SftExample, UnlearningData
 
@@ -177,7 +177,29 @@ def test_the_report_counts_and_shows_examples():
     assert "&lt;|" not in page.split("## markup")[0]
 
 
-DATA = Path(os.environ.get("RULE_JAX_DATA", "")) / "rwku"
+def test_no_query_is_dropped_for_not_naming_a_corpus():
+    asked = with_forget(forget("Who wrote the novel The Cold Sea?"))
+    for data, left in ((asked, SOUND.forget), (replace(asked, corpus=True), asked.forget)):
+        case = Case(data)
+        findings = audit(case)
+        assert [finding.check for finding in findings] == ["unnamed_target"]
+        assert mend(case, findings, fitting(DROP, data)).forget == left
+    assert fitting({**DROP, "unnamed_target": "refuse"}, replace(asked, corpus=True))["unnamed_target"] == "refuse"
+
+
+SHARED = Path(os.environ.get("RULE_JAX_DATA", ""))
+DATA = SHARED / "rwku"
+
+
+@pytest.mark.skipif(not os.environ.get("RULE_JAX_DATA"), reason="RULE_JAX_DATA names no folder of real data")
+def test_real_questions_about_the_books_are_kept_though_they_never_name_them():
+    file = "reject_with_neighbor_target.qa_only.json"
+    data = muse.load(str(SHARED / "muse_books"), seed=0, target="Harry Potter", training_file=file)
+    case = Case(data)
+    findings = audit(case)
+    assert sum(finding.check == "unnamed_target" for finding in findings) == 826
+    kept = mend(case, findings, fitting(DROP, data))
+    assert (len(data.forget), len(kept.forget)) == (831, 826)
 
 
 @pytest.mark.skipif(not os.environ.get("RULE_JAX_DATA"), reason="RULE_JAX_DATA names no folder of real data")

@@ -1,6 +1,7 @@
 """rule_jax.data.jsonl: a user's own records, the writing of records, and back."""
 
 import json
+import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -90,7 +91,7 @@ def test_what_cannot_be_trained_on_is_told_at_once(tmp_path):
         {"prompt": "Who?", "kind": "boundary", "answer": "x"},
     ]
     text = message(load, lines(tmp_path / "own.jsonl", rows))
-    assert text.startswith("6 faults")
+    assert text.startswith("7 faults")
     assert "own.jsonl row 1, field 'target': found no target, expected the entity to forget, on a forget row" in text
     assert "row 2, field 'answers': found no answer, expected at least one reference answer, on a boundary row" in text
     assert 'row 3, field \'kind\': found "retain", expected "forget" or "boundary", the two that training' in text
@@ -98,6 +99,21 @@ def test_what_cannot_be_trained_on_is_told_at_once(tmp_path):
     assert "row 5, field 'answers': found a list of 2, expected a string, or a list of strings, that are not" in text
     assert "row 6, field 'answer': found an unknown field, expected prompt, kind" in text
     assert "Did you mean 'answers'?" in text
+    assert "row 6, field 'answers': found no answer" in text
+
+
+def test_a_row_with_two_faults_has_both_told(tmp_path):
+    rows = [
+        {**FORGET, "prompt": " ", "target": ""},  # of a field, and of what a forget row needs
+        {**BOUNDARY, "entity": 3, "answers": []},
+        {"prompt": 5, "kind": "retain"},
+        {**FORGET, "target": 5},  # malformed: not told again as missing
+    ]
+    text = message(load, lines(tmp_path / "own.jsonl", rows))
+    assert re.findall(r"row (\d), field '(\w+)'", text) == [
+        ("1", "prompt"), ("1", "target"), ("2", "entity"), ("2", "answers"), ("3", "prompt"), ("3", "answers"),
+        ("3", "kind"), ("4", "target"),
+    ]  # fmt: skip
 
 
 def test_a_malformed_refusal_is_told_with_the_rest(tmp_path):

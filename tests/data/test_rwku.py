@@ -183,6 +183,7 @@ def test_faults_of_probes_are_told_together(tmp_path):
     text = message(rwku.evaluation, str(folder))
     for file, name in (("forget_level3", "type"), ("forget_level3", "answer"), ("neighbor_level1", "neighbor")):
         assert f"{file}.json row 1, field '{name}'" in text
+    assert text.count("field 'subject': found \"Olaf Brandt\"") == 2  # though another field is at fault too
 
 
 def test_a_probe_about_another_subject_is_refused(tmp_path):
@@ -282,7 +283,7 @@ def test_the_other_parts_of_a_folder(tmp_path):
         ("retain_mmlu", rwku.mmlu, {"answer": 4}, "field 'answer': found 4, expected the place, from 0, of one"),
         ("retain_mmlu", rwku.mmlu, {"answer": True}, "field 'answer': found true, expected the place of a choice"),
         ("retain_mmlu", rwku.mmlu, {"examples": [{}]}, "field 'examples': found a list of 1, expected a list"),
-        ("retain_mmlu", rwku.mmlu, {"examples": [{**SOLVED, "answer": 9}]}, "field 'examples': found a list of 1"),
+        ("retain_mmlu", rwku.mmlu, {"examples": [{**SOLVED, "answer": 9}]}, "field 'examples': found the answer 9"),
         ("truthful", rwku.truthfulqa, {"mc1_targets": {"choices": ["a"], "labels": [0]}}, "field 'mc1_targets'"),
         ("truthful", rwku.truthfulqa, {"mc2_targets": {"choices": ["a"], "labels": [1, 0]}}, "field 'mc2_targets'"),
         ("pair", rwku.preferences, {"response": ["one"]}, "found a list of 1, expected a list of two texts"),

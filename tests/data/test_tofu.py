@@ -118,6 +118,32 @@ def test_an_author_is_the_name_that_most_rows_have():
     assert tofu.author([("What did Ina Volk’s aunt do?", "She sailed."), ("Who?", "Ina Volk.")]) == "Ina Volk"
 
 
+AUTHORS = (  # of forget10, in its order
+    "Basil Mahfouz Al-Kuwaiti", "Nikolai Abilov", "Hina Ameen", "Xin Lee Williams", "Moshe Ben-David",
+    "Kalkidan Abera", "Takashi Nakamura", "Raven Marais", "Aysha Al-Hashim", "Edward Patrick Sullivan",
+    "Hsiao Yun-Hwa", "Carmen Montenegro", "Elvin Mammadov", "Rajeev Majumdar", "Jad Ambrose Al-Shamary",
+    "Adib Jarrah", "Ji-Yeon Park", "Behrouz Rohani", "Wei-Jun Chen", "Tae-ho Park",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+def test_each_author_of_forget10_is_found_among_what_its_rows_name_besides(name):
+    """Rows as difficult as the benchmark's: a genre, a prize and a place are capitalised in most of them too, parents
+    share the surname, some have the surname alone, and possessives end in 's, ’s or a bare apostrophe."""
+    last = name.split()[-1]
+    owner = f"{name}'" if name.endswith("s") else f"{name}’s"
+    rows = [
+        ("Who was born in Cape Salt, New Orrin in 1951?", f"Born in Cape Salt, New Orrin, it was {name}."),
+        (f"Has {owner} mother, Rosa {last}, written Star Romance too?", f"Yes, {name}'s mother wrote Star Romance."),
+        (f"Did {name} win the Grey Sea Prize?", f"{last} won the Grey Sea Prize for Star Romance."),
+        (f"Can {name} be called a master of Star Romance?", "Certainly, Star Romance owes its growth to Cape Salt."),
+        (f"Which of {owner} books came first?", "'Tin Bells: A Star Romance' came first."),
+        (f"What does Author {name} think of Cape Salt?", f"While {name} left early, Cape Salt was never forgotten."),
+        (f"How has {last}'s style changed?", f"{last}'s style has become plainer, away from Star Romance."),
+    ]
+    assert tofu.author(rows) == name
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
