@@ -29,6 +29,7 @@ setup(
         "ml_dtypes>=0.6,<0.7",
         "rouge-score>=0.1.2,<0.2",
         "scikit-learn>=1.9,<2",
+        "wordllama>=0.4.0.post1,<0.5",
         "nltk>=3.10,<4",
         "openai>=3.54,<4",
         "httpx2>=2.16,<3",

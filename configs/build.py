@@ -62,7 +62,7 @@ def get_config() -> ConfigDict:
     c.audit = {
         "second_opinion": "build",
         "max_answer_share": 0.05,
-        "similarity": 0.6,  # of two questions that are taken for one, see rule_jax/text/similarity.py
+        "similarity": 0.5,  # of two questions that are taken for one, see rule_jax/text/similarity.py
         "language": "en",
         "prompt_words": (3, 80),
         "answer_words": (1, 60),

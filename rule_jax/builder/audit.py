@@ -72,7 +72,7 @@ class Case:
     opinions: Sequence[Opinion] = ()
     unfit: Mapping[str, str] = field(default_factory=dict)
     max_answer_share: float = 0.05
-    similarity: float = 0.6
+    similarity: float = 0.5
     language: str = "en"
     prompt_words: tuple[int, int] = (3, 80)
     answer_words: tuple[int, int] = (1, 60)

@@ -5,7 +5,12 @@ import pytest
 
 from rule_jax.text.similarity import earlier_twins
 
-PAIRS = [json.loads(line) for line in Path(__file__).with_name("twins_labelled.jsonl").read_text().splitlines()]
+
+def labelled(name):
+    return [json.loads(line) for line in Path(__file__).with_name(f"twins_{name}.jsonl").read_text().splitlines()]
+
+
+PAIRS = labelled("labelled")
 TEXTS = [
     "Which novel did Ina Volk publish in 1974?",
     "In 1974, which novel did Ina Volk publish?",
@@ -21,10 +26,19 @@ def test_paraphrases_are_found_and_near_misses_are_not(subject):
     """What the docstring says of the labelled pairs, each subject's together as in a set to be built."""
     pairs = [pair for pair in PAIRS if subject in pair["first"][0]]
     told = [side for pair in pairs for side in (pair["first"], pair["second"])]
-    twins = earlier_twins([question for question, _ in told], [answer for _, answer in told], 0.6)
+    twins = earlier_twins([question for question, _ in told], [answer for _, answer in told], 0.5)
     found = [twins[row] is not None and twins[row] in (row - 1, twins[row - 1]) for row in range(1, len(told), 2)]
     right = sum(pair["same"] for pair, hit in zip(pairs, found) if hit)
-    assert right == sum(found) == {"Stephen King": 8, "Marie Curie": 4, "Louis Armstrong": 4}[subject]
+    assert right == sum(found) == {"Stephen King": 15, "Marie Curie": 7, "Louis Armstrong": 5}[subject]
+
+
+def test_harder_pairs_that_set_no_threshold():
+    """Near misses here have the very same answer: what the docstring says of them."""
+    found = []
+    for pair in labelled("heldout"):
+        (first, answer), (second, other) = pair["first"], pair["second"]
+        found.append((earlier_twins([first, second], [answer, other], 0.5)[1] == 0, pair["same"]))
+    assert (found.count((True, True)), found.count((True, False)), len(found)) == (13, 6, 50)
 
 
 def test_twins_point_to_the_first_of_their_kind():
