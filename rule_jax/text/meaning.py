@@ -1,7 +1,6 @@
 """What a short text means, as a vector: the static word embeddings that come with the library WordLlama."""
 
 import functools
-import importlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ def _model() -> Any:
     nobody = logging.NullHandler()
     logging.getLogger().addHandler(nobody)
     try:
-        library = importlib.import_module("wordllama")
+        import wordllama
     finally:
         logging.getLogger().removeHandler(nobody)
-    return library.WordLlama.load(cache_dir=Path(str(library.__file__)).parent, disable_download=True)
+    return wordllama.WordLlama.load(cache_dir=Path(str(wordllama.__file__)).parent, disable_download=True)
