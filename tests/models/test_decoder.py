@@ -68,7 +68,7 @@ def close(a, b, tol=2e-5):
 
 
 def close_gradients(a, b, tol=2e-5):
-    """Each array to `tol` of its own largest entry: an entry near 0 is a sum of large ones, and as exact as they are."""
+    """Each array to `tol` of its largest entry: an entry near 0 is a sum of large ones, and as exact as they are."""
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=tol * np.abs(y).max()), a, b)
 
 
