@@ -2,8 +2,8 @@
 
 Command:   python -m rule_jax.main --config=configs/grpo.py
 Hardware:  two cores and 1.5 GB; 3 minutes 40 seconds with empty caches, 1 minute 40 with full ones.
-Result:    seeds 0 to 4, mean (worst): forget refusal 0.99 (0.97), leak 0.00 (0.01); of base, boundary accuracy
-           0.99 (0.98), neighbours never trained on 0.97 (0.94), general facts 1.00 (0.99); README.md
+Result:    seeds 0 to 4, mean (worst): forget refusal 1.00 (1.00), leak 0.00 (0.00); of base, boundary accuracy
+           0.99 (0.98), neighbours never trained on 0.97 (0.93), general facts 0.99 (0.98); README.md
            has the whole table.
 Departs:   answers that are cut at max_new_tokens earn nothing (refusals rambled otherwise), and Rejection
            Steering ends when each target is refused often enough in sampled answers (see stages/_dosage.py).

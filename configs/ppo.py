@@ -3,8 +3,7 @@
 Command:   python -m rule_jax.main --config=configs/ppo.py
 Hardware:  as configs/grpo.py, and a critic of the policy's size with its own optimizer.
 Seen:      seeds 0 to 4, mean (worst): forget refusal 1.00 (1.00), leak 0.00 (0.00); of base,
-           boundary 1.00 (0.99), neighbours 0.98 (0.96), general 0.98 (0.93).
-           Measured before stage 1 took smaller steps and the base read more general facts.
+           boundary 1.00 (0.99), neighbours 0.97 (0.94), general 0.99 (0.98).
 Departs:   the released code's PPO config builds no critic and runs GRPO; this one is PPO.
 """
 
