@@ -17,7 +17,7 @@ FLOORS = (
     ("ops", "text", "metrics", "processes", "telemetry", "trackers", "batching", "llm"),
     ("models", "sharding", "reporting"),
     ("sampling", "algorithms", "objectives", "moments", "quantization"),
-    ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf", "peft"),
+    ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf", "peft", "offline"),
     ("stages", "builder"),
     ("main", "chat", "build", "convert", "report", "plan", "bench", "sweep"),
 )
@@ -32,6 +32,7 @@ NEIGHBOURS = {  # (importer, imported) on one floor, allowed
     ("hf", "programs"),
     ("peft", "hf"),
     ("checkpoint", "programs"),
+    ("offline", "programs"),
     ("builder", "stages"),
     ("build", "main"),
     ("bench", "main"),

@@ -6,36 +6,70 @@ import numpy as np
 import pytest
 
 from rule_jax import plugin
+from rule_jax.objectives import Distributions, LogProbs, States
+from rule_jax.ops.teacher import Taught
 from rule_jax.types import Packed
 
 # The options that a file is made with here; a new file of the room adds its line.
-OPTIONS = {"sft": {}}
-NAMES = plugin.names("objectives")
+OPTIONS = {
+    "dpo": {"beta": 0.3},
+    "ga": {},
+    "kl": {},
+    "npo": {"beta": 0.3},
+    "rmu": {"layer": 1, "towards": "noise", "scale": 2.0, "seed": 0},
+    "sft": {},
+    "simnpo": {"beta": 0.7, "gamma": 0.2},
+    "undial": {"gamma": 3.0},
+    "wga": {"alpha": 1.5},
+}
+MADE = [(name, {}) for name in plugin.names("objectives")] + [("rmu", {"towards": "reference"})]
 WEIGHTS = np.array([[0, 0, 1.0, 1.0, 0], [0, 2.0, 0, 0.5, 0.5], [0, 0, 0, 0, 0]], np.float32)
 
 
-def make(name):
+@pytest.fixture(params=MADE, ids=lambda made: " ".join([made[0], *made[1].values()]))
+def objective(request):
+    return make(*request.param)
+
+
+def make(name, changes=None):
     assert name in OPTIONS, f"{name}: the contract needs a line in OPTIONS"
-    return plugin.load("objectives", name).make(**OPTIONS[name])
+    return plugin.load("objectives", name).make(**{**OPTIONS[name], **(changes or {})})
 
 
-def draw(weights=WEIGHTS):
-    rng = np.random.default_rng(0)
+def draw_packed(weights=WEIGHTS):
+    """A row of one sequence, one of two, and an empty one."""
     segment = np.array([[1, 1, 1, 1, 0], [1, 1, 2, 2, 2], [0, 0, 0, 0, 0]], np.int32)
     position = np.array([[0, 1, 2, 3, 0], [0, 1, 0, 1, 2], [0, 0, 0, 0, 0]], np.int32)
-    tokens = rng.integers(9, size=segment.shape).astype(np.int32)
-    return jnp.asarray(-rng.exponential(size=segment.shape), jnp.float32), Packed(tokens, segment, position, weights)
+    tokens = np.random.default_rng(0).integers(9, size=segment.shape).astype(np.int32)
+    return Packed(tokens, segment, position, weights)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_loss_is_finite_and_blind_where_nothing_weighs(name):
-    objective = make(name)
-    logprobs, packed = draw()
-    packed = objective.weigh(packed)
-    silent = WEIGHTS == 0
-    run = jax.value_and_grad(lambda x: objective.loss(x, packed, objective.coefficients), has_aux=True)
-    (clean, _), clean_gradient = run(logprobs)
-    (loss, metrics), gradient = run(jnp.where(silent, jnp.nan, logprobs))
+def draw_seen(objective, width=4):
+    """What the objective reads of the rows of draw_packed: arrays, of which it trains the first."""
+    rng = np.random.default_rng(0)
+    draw = lambda *more: jnp.asarray(-rng.exponential(size=(*WEIGHTS.shape, *more)), jnp.float32)  # noqa: E731
+    match objective.reads:
+        case LogProbs(with_reference):
+            return (draw(), draw()) if with_reference else (draw(),)
+        case States(_, with_reference):
+            return (draw(width), draw(width)) if with_reference else (draw(width),)
+        case Distributions():
+            return -draw(), -draw()
+
+
+def loss_of(objective, seen, packed, coefficients=None):
+    """The objective's loss; seen: as from draw_seen."""
+    given = Taught(*seen) if isinstance(objective.reads, Distributions) else seen if len(seen) > 1 else seen[0]
+    return objective.loss(given, packed, objective.coefficients if coefficients is None else coefficients)
+
+
+def test_loss_is_finite_and_blind_where_nothing_weighs(objective):
+    seen, packed = draw_seen(objective), objective.weigh(draw_packed())
+    silent = np.asarray(packed.weight_BT) == 0
+    broken = [jnp.where(silent.reshape(silent.shape + (1,) * (x.ndim - 2)), jnp.nan, x) for x in seen]
+    run = jax.value_and_grad(lambda x, *held: loss_of(objective, (x, *held), packed), has_aux=True)
+    (clean, _), clean_gradient = run(*seen)
+    (loss, metrics), gradient = run(*broken)
     assert loss.shape == ()
     assert np.isfinite(loss)
     assert all(np.shape(v) == () and np.isfinite(v) for v in metrics.values())
@@ -45,46 +79,52 @@ def test_loss_is_finite_and_blind_where_nothing_weighs(name):
     assert (np.asarray(gradient)[~silent] != 0).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_microbatches_add_up(name):
-    objective = make(name)
-    logprobs, packed = draw()
-    packed = objective.weigh(packed)
-    whole = objective.loss(logprobs, packed, objective.coefficients)
+def test_what_weighs_are_tokens_with_a_weight_and_for_states_their_whole_sequence(objective):
+    packed = draw_packed()
+    told = packed.segment_BT > 0 if isinstance(objective.reads, States) else WEIGHTS > 0
+    np.testing.assert_array_equal(np.asarray(objective.weigh(packed).weight_BT) > 0, told)
+    np.testing.assert_allclose(np.sum(objective.weigh(packed).weight_BT), 1, rtol=1e-6)
+
+
+def test_microbatches_add_up(objective):
+    seen, packed = draw_seen(objective), objective.weigh(draw_packed())
+    whole = loss_of(objective, seen, packed)
     parts = [
-        objective.loss(logprobs[row : row + 1], Packed(*(x[row : row + 1] for x in packed)), objective.coefficients)
+        loss_of(objective, [x[row : row + 1] for x in seen], Packed(*(x[row : row + 1] for x in packed)))
         for row in range(3)
     ]
     summed = jax.tree.map(lambda *xs: sum(xs), *parts)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), summed, whole)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_batch_without_weight_is_zero_not_nan(name):
-    objective = make(name)
-    logprobs, packed = draw(np.zeros_like(WEIGHTS))
-    packed = objective.weigh(packed)
-    loss, gradient = jax.value_and_grad(lambda x: objective.loss(x, packed, objective.coefficients)[0])(logprobs)
+def test_a_batch_without_weight_is_zero_not_nan(objective):
+    seen, packed = draw_seen(objective), objective.weigh(draw_packed(np.zeros_like(WEIGHTS)))
+    run = jax.value_and_grad(lambda x, *held: loss_of(objective, (x, *held), packed)[0])
+    loss, gradient = run(*seen)
     assert loss == 0
-    np.testing.assert_array_equal(gradient, np.zeros_like(WEIGHTS))
+    np.testing.assert_array_equal(gradient, np.zeros_like(seen[0]))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_coefficients_are_options(name):
-    objective = make(name)
-    assert {k: OPTIONS[name].get(k) for k in objective.coefficients} == dict(objective.coefficients)
-    logprobs, packed = draw()
-    jaxpr = jax.make_jaxpr(lambda c: objective.loss(logprobs, objective.weigh(packed), c)[0])(
-        {k: jnp.float32(v) for k, v in objective.coefficients.items()}
-    )
+def test_coefficients_are_options(objective):
+    """Each has its option's value, and is an input of the loss, or the penalty that its reading names."""
+    given = {key: value for options in OPTIONS.values() for key, value in options.items()}
+    assert set(objective.coefficients) <= set(given)
+    read = {objective.reads.penalty} if isinstance(objective.reads, Distributions) else set()
+    seen, packed = draw_seen(objective), objective.weigh(draw_packed())
+    named = {k: jnp.float32(v) for k, v in objective.coefficients.items() if k not in read}
+    jaxpr = jax.make_jaxpr(lambda c: loss_of(objective, seen, packed, c)[0])(named)
     used = {id(v) for equation in jaxpr.eqns for v in equation.invars}
     assert [v for v in jaxpr.jaxpr.invars if id(v) not in used] == []
 
 
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_coefficient_has_the_value_of_its_option(name):
+    assert make(name).coefficients == {k: OPTIONS[name][k] for k in make(name).coefficients}
+
+
 def test_sft_is_the_weighted_mean_of_negative_logprobs():
     objective = make("sft")
-    logprobs, packed = draw()
-    weighed = objective.weigh(packed)
+    logprobs, weighed = draw_seen(objective)[0], objective.weigh(draw_packed())
     np.testing.assert_allclose(weighed.weight_BT, WEIGHTS / 5, rtol=1e-6)
     loss, metrics = objective.loss(logprobs, weighed, {})
     x = np.asarray(logprobs, np.float64)
