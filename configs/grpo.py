@@ -173,6 +173,25 @@ def get_config() -> ConfigDict:
         "unfinished": False,  # the paper's code rewards cut answers too; here refusals then learn to ramble
     }
 
+    # The stage "baseline", not among config.stages: other ways to unlearn, for comparison; see configs/baselines.
+    c.baseline = {
+        "name": "",  # what reports call it
+        # The loss: name -> {"objective", "of", "weight", "options"}; see rule_jax/objectives, and PARTS in
+        # rule_jax/stages/_exchanges.py for what a term may be of. {} trains nothing.
+        "terms": {},
+        "negation": 0.0,  # task vectors: the result is the start less so much of what was learned; 0: what was learned
+        "system_prompt": "",  # before every chat turn; {targets} become the names of who is to be forgotten
+        "filter": False,  # a question that names a target gets a refusal, unasked
+        "steps": 60,
+        "batch": 32,  # of each part that a term reads
+        "microbatches": 1,
+        "max_length": 512,
+        "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
+        "schedule": {"peak": 1e-4, "warmup_steps": 0, "decay": "linear"},
+        "checkpoint_every": 20,
+        "keep_checkpoints": 2,
+    }
+
     # Where the numbers of logs/metrics.jsonl go as well. tensorboard: on, off, or auto (where it is installed).
     c.watch = {"tensorboard": "auto", "wandb_project": ""}
 

@@ -102,7 +102,7 @@ def _stage(run: Run, src: Path) -> str:
     named = {src.name, src.absolute().parent.name} & set(TRAINING)
     if named:
         return named.pop()
-    left = [stage for stage in run.config.stages if stage in TRAINING and run.checkpoints(stage).is_dir()]
+    left = [stage for stage in run.trained if run.checkpoints(stage).is_dir()]
     if not left:
         raise UserError(f"{run.workdir} has no checkpoints yet; run one of {', '.join(TRAINING)} first")
     return left[-1]

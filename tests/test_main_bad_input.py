@@ -164,6 +164,55 @@ def test_a_setting_that_cannot_be_is_refused(refused, tmp_path, name):
     assert not (tmp_path / "run").exists()
 
 
+TERM = "--config.baseline.terms.forget"
+BASELINES = {
+    "unknown objective": ("npo", [f"{TERM}.objective=npoo"], ["'npoo'", "Did you mean 'npo'?"]),
+    "unknown part": ("npo", [f"{TERM}.of=forgotten"], ["terms.forget.of='forgotten'", "forget, refusal, preference"]),
+    "another objective's options": (
+        "npo",
+        [f"{TERM}.objective=ga"],
+        ["options of objectives/ga", "lacks nothing and has beta too much"],
+    ),
+    "an option out of range": ("npo", [f"{TERM}.options.beta=0.0"], ["objective npo: beta=0.0", "positive"]),
+    "no weight": ("npo_gdr", ["--config.baseline.terms.retain.weight=0.0"], ["terms.retain.weight=0.0", "positive"]),
+    "a comparison of one answer": (
+        "ga",
+        [f"{TERM}.objective=dpo"],
+        ["terms.forget", "objective='dpo' of='forget'", "'preference'"],
+    ),
+    "a layer that is not there": ("rmu", [f"{TERM}.options.layer=4"], ["forget.options.layer=4", "has 3 layers"]),
+    "a negative negation": ("task_vector", ["--config.baseline.negation=-1.0"], ["negation=-1.0", "not be negative"]),
+    "nothing to negate": ("prompt_filter", ["--config.baseline.negation=1.0"], ["negation=1.0", "nothing to negate"]),
+    "nothing at all": ("prompt_filter", ["--config.baseline.filter=False"], ["no terms, no system_prompt, no filter"]),
+    "a prompt without names": ("in_context", ["--config.baseline.system_prompt=Hush."], ["'Hush.'", "{targets}"]),
+    "nothing to export": (
+        "prompt_filter",
+        ["--config.stages=('prepare_data','baseline','export')"],
+        ["has export, but nothing is trained"],
+    ),
+    "batch and mesh": ("ga", ["--config.baseline.batch=12"], ["config.baseline.batch=12", "multiple of 8"]),
+    "no steps": ("ga", ["--config.baseline.steps=0"], ["config.baseline.steps=0", "positive"]),
+    "warm-up": ("ga", ["--config.baseline.schedule.warmup_steps=9999"], ["warmup_steps=9999", "steps of the stage"]),
+    "no boundary": (
+        "ga_gdr",
+        ["--config.data.world.boundary_share=0.0"],
+        ["'world' has no part 'retain'", "which a term of config.baseline reads"],
+    ),
+    "a reference where there is none": (
+        "rt",
+        ["--config.stages=('prepare_data','rejection_steering')", "--config.rejection_steering.objective=kl"],
+        ["config.rejection_steering.objective='kl'", "the stage 'baseline' takes it"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_that_cannot_be_is_refused(refused, tmp_path, name):
+    recipe, arguments, expected = BASELINES[name]
+    assert_says(refused(f"--config={ROOT / 'configs' / 'baselines' / recipe}.py", *arguments), *expected)
+    assert not (tmp_path / "run").exists()
+
+
 def test_no_config(refused, tmp_path):
     assert_says(refused(), "--config is missing", "--config=configs/grpo.py")
     assert not (tmp_path / "run").exists()

@@ -151,8 +151,8 @@ def _methods(groups: Mapping[str, Sequence[Ran]]) -> list[Method]:
 
 
 def _family(run: Ran, model: str) -> str:
-    algorithm = run.report["config"].get("algorithm", {}).get("name", "")
-    return f"{model} {algorithm}".strip() if model == "boundary_optimization" else model
+    section = {"boundary_optimization": "algorithm", "baseline": "baseline"}.get(model, "")
+    return f"{model} {run.report['config'].get(section, {}).get('name', '')}".strip()
 
 
 def _by_run(method: Method) -> Values:

@@ -11,6 +11,7 @@ MODELS = {
     "base": "Base",
     "rejection_steering": "Rejection steering",
     "boundary_optimization": "Boundary optimization",
+    "baseline": "Baseline",
     "model": "The model",
     "pretraining": "Pretraining of the world’s model",
 }

@@ -20,7 +20,7 @@ from rule_jax.models.tuning import Tuning
 from rule_jax.text import chat
 from rule_jax.types import PromptRecord
 
-TRAINING = ("rejection_steering", "boundary_optimization")  # stages that leave checkpoints of a model
+TRAINING = ("rejection_steering", "boundary_optimization", "baseline")  # stages that make a model of another
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,12 @@ class Run:
         config = self.config.to_dict()
         also = trackers.start(self.log_file.parent, stage, config, **config["watch"])
         return telemetry.MetricsFile(self.log_file, stage, also)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The stages that leave checkpoints, in order: those of TRAINING, but for a baseline that trains nothing."""
+        idle = () if "baseline" not in self.config or self.config.baseline.terms else ("baseline",)
+        return tuple(stage for stage in self.config.stages if stage in TRAINING and stage not in idle)
 
     def checkpoints(self, stage: str) -> Path:
         return self.workdir / stage / "checkpoints"

@@ -4,7 +4,7 @@ All answers of one shape, whatever task they belong to, share batches and one co
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from rule_jax import batching, programs, sharding, telemetry
 from rule_jax.models.decoder import Params
-from rule_jax.stages import Run, Subject, _lengths
+from rule_jax.stages import Run, Subject, _guard, _lengths
+from rule_jax.stages._guard import Guard
 from rule_jax.stages._likelihood import Padding
 from rule_jax.text import chat
 from rule_jax.types import Task
@@ -40,14 +41,25 @@ class Answerer:
         self.programs: dict[tuple[int, int], Any] = {}
         self.padding = Padding()
 
-    def __call__(self, params: Params, tasks: Sequence[Task], label: str) -> dict[str, list[list[str]]]:
-        """texts[task name][record][sample], cut at the task's stop text, outer blanks stripped."""
-        return self.of(self.cast(params), tasks, label)
+    def __call__(
+        self, params: Params, tasks: Sequence[Task], label: str, guard: Guard | None = None
+    ) -> dict[str, list[list[str]]]:
+        """texts[task name][record][sample], cut at the task's stop text, outer blanks stripped.
 
-    def of(self, params: Params, tasks: Sequence[Task], label: str = "") -> dict[str, list[list[str]]]:
+        guard: what stands before the model; None: nothing but the run's own system prompt.
+        """
+        return self.of(self.cast(params), tasks, label, guard)
+
+    def of(
+        self, params: Params, tasks: Sequence[Task], label: str = "", guard: Guard | None = None
+    ) -> dict[str, list[list[str]]]:
         """The same for parameters in the compute dtype, laid out for decoding; without a label, without progress."""
-        texts = {task.name: [[] for _ in task.records] for task in tasks}
-        batches = list(self._batches(tasks))
+        guard = guard or _guard.bare(self.run)
+        texts: dict[str, list[list[str]]] = {}
+        for task in tasks:
+            refusals = [guard.refusal(record.prompt) for record in task.records]
+            texts[task.name] = [[] if refusal is None else [refusal] * task.samples for refusal in refusals]
+        batches = list(self._batches(tasks, texts, guard.system))
         with telemetry.Progress(label, len(batches), unit="batches", silent=not label) as bar:
             for number, (rows, batch) in enumerate(batches):
                 for request, answers in zip(batch, self._answer(params, number, batch, rows)):
@@ -55,14 +67,19 @@ class Answerer:
                 bar.advance()
         return texts
 
-    def _batches(self, tasks: Sequence[Task]) -> Iterator[tuple[int, list[_Request]]]:
-        """(rows, requests) that one program call can answer together, of similar length to waste little padding.
+    def _batches(
+        self, tasks: Sequence[Task], texts: Mapping[str, Sequence], system: str
+    ) -> Iterator[tuple[int, list[_Request]]]:
+        """(rows, requests) that one program call can answer together, of similar length to waste little padding; what
+        has its texts already is not asked.
 
         Requests that do not fill one batch get the next of few smaller sizes; of several batches all have one shape.
         """
         groups: dict[tuple[int, int, float], list[_Request]] = defaultdict(list)
         for task in tasks:
-            for row, ids in _encode(self.run, self.examined, task):
+            for row, ids in _encode(self.run, self.examined, task, system):
+                if texts[task.name][row]:
+                    continue
                 groups[task.samples, task.max_new_tokens, task.temperature].append(_Request(task, row, ids))
         for (samples, _, _), requests in groups.items():
             size = self.run.config.evaluate.batch // samples
@@ -106,13 +123,12 @@ class Answerer:
         return ways * batching.bucket(-(-asked // ways))
 
 
-def _encode(run: Run, examined: Subject, task: Task) -> list[tuple[int, list[int]]]:
+def _encode(run: Run, examined: Subject, task: Task, system: str) -> list[tuple[int, list[int]]]:
     """(record, token ids) of the prompts that leave room for an answer among the model's positions."""
 
     def encode(prompts: Sequence[str]) -> list[list[int]]:
         if task.render == "raw":
             return chat.encode_raw(examined.tokenizer, prompts)
-        system = run.config.model.system_prompt
         return chat.encode_chat(examined.tokenizer, prompts, system=system, prefill=task.prefill)
 
     prompts = [record.prompt for record in task.records]

@@ -62,12 +62,14 @@ class Scorer:
         self.score = programs.make_score(examined.model, run.mesh, chunk=run.logit_chunk)
         self.padding = Padding()
 
-    def __call__(self, params: Params, tasks: Sequence[ScoringTask], label: str) -> dict[str, list[list[TokenScores]]]:
-        """scores[task name][query][text]."""
+    def __call__(
+        self, params: Params, tasks: Sequence[ScoringTask], label: str, system: str | None = None
+    ) -> dict[str, list[list[TokenScores]]]:
+        """scores[task name][query][text]. system: the system prompt of chat turns; None: the run's own."""
         texts: dict[tuple[int, ...], list[_Text]] = {}
         asked: list[tuple[str, int, int, _Text, int]] = []  # task, query, first scored token, text, which last token
         for task in tasks:
-            for query, ids, start in self._encode(task):
+            for query, ids, start in self._encode(task, system):
                 text, which = _enter(texts, ids)
                 asked.append((task.name, query, start, text, which))
         found = self._compute(self.cast(params), [text for group in texts.values() for text in group], label)
@@ -76,12 +78,12 @@ class Scorer:
             scores[name][query].append(_scores(found.get(id(text)), text, start, which))
         return scores
 
-    def fitting(self, tasks: Sequence[ScoringTask]) -> tuple[ScoringTask, ...]:
+    def fitting(self, tasks: Sequence[ScoringTask], system: str | None = None) -> tuple[ScoringTask, ...]:
         """The tasks without the queries of which a text is longer than the model's positions; told, when there are."""
         limit = self.examined.model.config.max_positions
         made = []
         for task in tasks:
-            long = {query for query, ids, _ in self._encode(task) if len(ids) - 1 > limit}
+            long = {query for query, ids, _ in self._encode(task, system) if len(ids) - 1 > limit}
             if long:
                 telemetry.info(
                     f"evaluate: {task.name}: {len(long)} of {len(task.queries)} longer than {limit} tokens: left out"
@@ -89,7 +91,7 @@ class Scorer:
             made.append(replace(task, queries=tuple(q for n, q in enumerate(task.queries) if n not in long)))
         return tuple(made)
 
-    def _encode(self, task: ScoringTask) -> list[tuple[int, list[int], int]]:
+    def _encode(self, task: ScoringTask, system: str | None) -> list[tuple[int, list[int], int]]:
         """(query, token ids, first scored token) of each text of a task."""
         pairs = [(query.prompt, text) for query in task.queries for text in query.texts]
         owner = [number for number, query in enumerate(task.queries) for _ in query.texts]
@@ -97,7 +99,7 @@ class Scorer:
             self.examined.tokenizer,
             pairs,
             chat=task.render == "chat",
-            system=self.run.config.model.system_prompt,
+            system=self.run.config.model.system_prompt if system is None else system,
             prefill=task.prefill,
         )
         end = [self.examined.eos_ids[0]] if task.ended else []

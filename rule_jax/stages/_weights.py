@@ -15,15 +15,14 @@ from rule_jax.checkpoint import load_params
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
 from rule_jax.models.tuning import full
-from rule_jax.stages import TRAINING, Run, Subject
+from rule_jax.stages import Run, Subject
 
 MEMORIES = {"device": "device", "host": "pinned_host"}  # as the config and as JAX call them
 
 
 def lineage(run: Run, stage: str) -> tuple[str, ...]:
     """The training stages whose work is in the result of `stage`, in order, itself last."""
-    trained = [name for name in run.config.stages if name in TRAINING]
-    return tuple(trained[: trained.index(stage) + 1])
+    return tuple(run.trained[: run.trained.index(stage) + 1])
 
 
 def before(run: Run, subject: Subject, stage: str) -> Params:
@@ -33,7 +32,7 @@ def before(run: Run, subject: Subject, stage: str) -> Params:
     which is all that a forward pass reads of it.
     """
     dtype = run.compute_dtype if subject.tuning.keeps_base else jnp.float32
-    earlier = lineage(run, stage)[:-1]
+    earlier = lineage(run, stage)[:-1] if stage in run.trained else run.trained
     if earlier:
         return after(run, subject, earlier[-1], dtype)
     return hf.load_params(subject.path, subject.model, run.mesh, dtype)
@@ -45,7 +44,11 @@ def after(run: Run, subject: Subject, stage: str, dtype: Any = jnp.float32, step
     step: of the checkpoint; None: the newest. Raises UserError when the stage has none.
     """
     if not subject.tuning.keeps_base:
-        return load_params(run.checkpoints(stage), subject.model, run.mesh, step)
+        trained = load_params(run.checkpoints(stage), subject.model, run.mesh, step)
+        back = _negation(run, stage)
+        if not back:
+            return trained
+        return jax.tree.map(lambda x, y: x - back * (y - x), before(run, subject, stage), trained)
     base = hf.load_params(subject.path, subject.model, run.mesh)
     merge = programs.make_merge(subject.model, subject.tuning, run.mesh, dtype, "train")
     return merge(base, adapter(run, subject, stage, step))
@@ -55,7 +58,16 @@ def adapter(run: Run, subject: Subject, stage: str, step: int | None = None) -> 
     """The adapters of a stage and of those before it as one, to be put on the model as it came. step: as in `after`."""
     *earlier, last = (run.checkpoints(name) for name in lineage(run, stage))
     left = [load_params(directory, subject.tuning, run.mesh) for directory in earlier]
-    return functools.reduce(subject.tuning.join, [*left, load_params(last, subject.tuning, run.mesh, step)])
+    own = load_params(last, subject.tuning, run.mesh, step)
+    if back := _negation(run, stage):  # b alone: the adapter is a @ b
+        own = jax.tree_util.tree_map_with_path(lambda path, x: -back * x if path[-1].key.endswith("_b") else x, own)
+    return functools.reduce(subject.tuning.join, [*left, own])
+
+
+def _negation(run: Run, stage: str) -> float:
+    """How far a task vector goes against what was learned (https://arxiv.org/abs/2212.04089): theta = theta_0 - so much
+    times (theta_learned - theta_0). 0: a stage leaves what it learned."""
+    return run.config.baseline.negation if stage == "baseline" else 0.0
 
 
 def check_reference(run: Run) -> None:

@@ -18,6 +18,7 @@ from rule_jax.stages import (
     Run,
     Subject,
     _benchmark,
+    _guard,
     check_divides,
     check_positive,
     load_subject,
@@ -26,8 +27,9 @@ from rule_jax.stages import (
 )
 from rule_jax.stages._answering import Answerer
 from rule_jax.stages._figures import explained, figures, scored
+from rule_jax.stages._guard import Guard
 from rule_jax.stages._likelihood import Scorer
-from rule_jax.stages._weights import after
+from rule_jax.stages._weights import after, before
 from rule_jax.text import chat
 from rule_jax.types import Judged, PromptRecord, ScoringTask, Task, TokenScores
 
@@ -56,7 +58,8 @@ def run(run: Run) -> None:
         prepare_data.settle_model(run)
     examined, benchmark = subject(run), _benchmark.benchmark(run)
     answers, scorer = Answerer(run, examined), Scorer(run, examined)
-    texts_to_score = scorer.fitting(benchmark.scoring)
+    longest = max((guard(run, name).system for name in models(run)), key=len)
+    texts_to_score = scorer.fitting(benchmark.scoring, longest)
     for part in benchmark.missing:
         telemetry.info(f"evaluate: the benchmark's part {part} is not there and is left out")
     for name in models(run):
@@ -64,9 +67,10 @@ def run(run: Run) -> None:
         if (folder / "metrics.json").exists():
             continue
         weights = params(run, examined, name)
-        texts = answers(weights, benchmark.tasks, f"evaluate {name}")
+        before_it = guard(run, name)
+        texts = answers(weights, benchmark.tasks, f"evaluate {name}", before_it)
         judged = {task.name: judge(_as_asked(examined, task), texts[task.name]) for task in benchmark.tasks}
-        measured = _measure(texts_to_score, scorer(weights, texts_to_score, name))
+        measured = _measure(texts_to_score, scorer(weights, texts_to_score, name, before_it.system))
         verdicts = {task: [verdict for _, verdict in pairs] for task, pairs in judged.items()}
         together = benchmark.summary({**verdicts, **measured})
         table = explained({**figures(benchmark.tasks, judged), **scored(texts_to_score, measured), **together})
@@ -87,8 +91,8 @@ def run(run: Run) -> None:
 
 def models(run: Run) -> tuple[str, ...]:
     """The names of the models that are evaluated: the base and what each training stage made, or the one there is."""
-    trained = tuple(stage for stage in run.config.stages if stage in TRAINING)
-    return (BASE, *trained) if trained else (ALONE,)
+    made = tuple(stage for stage in run.config.stages if stage in TRAINING)
+    return (BASE, *made) if made else (ALONE,)
 
 
 def ends(run: Run) -> tuple[str, ...]:
@@ -101,7 +105,12 @@ def params(run: Run, examined: Subject, name: str) -> Params:
     """The parameters of a model that is evaluated, by its name."""
     if name in (BASE, ALONE):
         return hf.load_params(examined.path, examined.model, run.mesh)
-    return after(run, examined, name)
+    return after(run, examined, name) if name in run.trained else before(run, examined, name)
+
+
+def guard(run: Run, name: str) -> Guard:
+    """What stands before a model that is evaluated, by its name."""
+    return _guard.of(run, name, tuple(files.read_json(run.workdir / "data" / "model.json")["targets"]))
 
 
 def judge(task: Task, texts: Sequence[Sequence[str]]) -> list[tuple[PromptRecord, Mapping[str, float]]]:

@@ -16,13 +16,16 @@ LIBRARIES = ("rule_jax", "jax", "flax", "optax", "orbax-checkpoint", "transforme
 
 def check(run: Run) -> None:
     """Raises UserError when no stage of the run trains a model."""
-    if not any(stage in TRAINING for stage in run.config.stages):
-        raise UserError(f"config.stages has export but none of {', '.join(TRAINING)}: there would be nothing to export")
+    if not run.trained:
+        raise UserError(
+            f"config.stages has export, but nothing is trained (by {', '.join(TRAINING)}): there would be nothing to "
+            "export"
+        )
 
 
 def run(run: Run) -> None:
     """Exports the last training stage's model, in the dtype of the model it began from."""
-    stage = [stage for stage in run.config.stages if stage in TRAINING][-1]
+    stage = run.trained[-1]
     exported = subject(run)
     params = after(run, exported, stage)
     hf.save(run.workdir / "export", exported.model, params, like=exported.path, card=_card(run, stage))
@@ -50,8 +53,7 @@ def _card(run: Run, stage: str) -> str:
             f"* Forgotten: {', '.join(about['targets'])}",
             f"* Base model: `{about['path']}`",
             f"* Trained: {_trained(run)}",
-            f"* Method: RULE (arXiv 2506.07171), stages {', '.join(s for s in run.config.stages if s in TRAINING)}, "
-            f"algorithm {run.config.algorithm.name}",
+            f"* Method: {_method(run)}",
             f"* Made with: {versions}",
             "",
             "## Evaluation",
@@ -68,6 +70,13 @@ def _card(run: Run, stage: str) -> str:
             "",
         ]
     )
+
+
+def _method(run: Run) -> str:
+    stages = ", ".join(run.trained)
+    if "baseline" in run.trained:
+        return f"the baseline {run.config.baseline.name}, stages {stages}"
+    return f"RULE (arXiv 2506.07171), stages {stages}, algorithm {run.config.algorithm.name}"
 
 
 def _trained(run: Run) -> str:

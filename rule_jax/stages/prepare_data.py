@@ -9,7 +9,7 @@ import jax
 from rule_jax import data, files, hf, plugin, processes, telemetry
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
-from rule_jax.stages import TRAINING, Run, Subject, _lengths, _world_model, load_subject
+from rule_jax.stages import Run, Subject, _exchanges, _lengths, _world_model, baseline, load_subject
 from rule_jax.types import UnlearningData
 
 
@@ -31,6 +31,9 @@ def check(run: Run) -> None:
             f"data source {run.config.data.source!r} has no boundary records, and boundary_optimization wants {wanted} "
             "in a batch; give some, or set config.boundary_optimization.boundary_prompts=0"
         )
+    if "baseline" in run.config.stages:
+        parts = _exchanges.parts(found.rejection, found.forget, found.boundary)
+        _exchanges.check(parts, baseline.read(baseline.terms(run)), run.config.data.source)
     if path:
         hf.check(path)
         _check_space(run, load_subject(run, Path(path)))
@@ -65,7 +68,7 @@ def _check_space(run: Run, subject: Subject) -> None:
         4 * sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(of.init, jax.random.key(0))))
         for of in (subject.tuning, subject.model)
     )
-    kept = sum(run.config[stage].keep_checkpoints + 1 for stage in run.config.stages if stage in TRAINING)
+    kept = sum(run.config[stage].keep_checkpoints + 1 for stage in run.trained)
     kept += run.config.boundary_optimization.validation.patience > 0  # the best one
     need = 3 * trained * kept + model  # a checkpoint has what is trained and two moments, all float32
     place = next(p for p in (run.workdir.absolute(), *run.workdir.absolute().parents) if p.exists())

@@ -11,12 +11,12 @@ from rule_jax.checkpoint import Checkpoints
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.models import lora
-from rule_jax.objectives import Objective
-from rule_jax.stages import Run, Subject, _lengths, check_divides, check_positive, subject
+from rule_jax.objectives import LogProbs, Objective
+from rule_jax.stages import Run, Subject, _exchanges, check_divides, check_positive, subject
 from rule_jax.stages._dosage import Dosage
+from rule_jax.stages._exchanges import Exchange
 from rule_jax.stages._training import Reporter, start_or_resume
 from rule_jax.stages._weights import before
-from rule_jax.text import chat
 from rule_jax.types import Packed
 
 STAGE = "rejection_steering"
@@ -28,7 +28,12 @@ def check(run: Run) -> None:
     settings = run.config.rejection_steering
     check_positive(STAGE, settings, "steps", "batch", "max_length", "checkpoint_every", "keep_checkpoints")
     check_divides(run, f"config.{STAGE}.batch", settings.batch, settings.microbatches)
-    plugin.load("objectives", settings.objective).make(**settings.objective_options)
+    objective = plugin.make("objectives", {"name": settings.objective, **settings.objective_options})
+    if objective.reads != LogProbs():
+        raise UserError(
+            f"config.{STAGE}.objective={settings.objective!r} reads more than the model's own log-probabilities, which "
+            "are all that this stage has; the stage 'baseline' takes it"
+        )
     programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
     programs.schedule(**settings.schedule, steps=settings.steps)
     trackers.check(**run.config.watch)
@@ -95,24 +100,4 @@ def update_program(run: Run, learner: Subject) -> tuple[programs.Update, Objecti
 def _rows(run: Run, learner: Subject) -> Packed:
     """The refusals as rows; those longer than config.rejection_steering.max_length are left out or cut, and counted."""
     examples = jsonl.read_examples(run.data_file("rejection"))
-
-    def encode(prompts: list[str], responses: list[str]) -> list[tuple[list[int], list[int]]]:
-        system = run.config.model.system_prompt
-        return chat.encode_examples(learner.tokenizer, prompts, responses, learner.eos_ids, system=system)
-
-    prompts = [example.prompt for example in examples]
-    limit = run.config.rejection_steering.max_length
-    kept = _lengths.fitting(
-        run,
-        f"{STAGE}: examples",
-        limit,
-        prompts,
-        encode(prompts, [example.response for example in examples]),
-        tokens=lambda pair: len(pair[0]) + len(pair[1]),
-        again=lambda row, prompt: encode([prompt], [examples[row].response])[0],
-    )
-    if not kept:
-        raise UserError(f"every rejection example is longer than config.{STAGE}.max_length={limit} tokens")
-    sequences = [([*p, *r], [0.0] * len(p) + [1.0] * len(r)) for _, (p, r) in kept]
-    length = batching.bucket(max(len(tokens) for tokens, _ in sequences))
-    return batching.pack(sequences, length, share_rows=False)
+    return _exchanges.packed(run, learner, STAGE, "examples", [Exchange(e.prompt, (e.response,)) for e in examples])

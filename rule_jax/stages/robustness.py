@@ -19,6 +19,7 @@ from rule_jax.models.decoder import Params
 from rule_jax.stages import Run, _attacks, _benchmark, check_divides, check_positive, evaluate, subject
 from rule_jax.stages._answering import Answerer
 from rule_jax.stages._figures import figures
+from rule_jax.stages._guard import Guard
 from rule_jax.stages._likelihood import Scorer
 from rule_jax.stages._relearning import Relearning
 from rule_jax.types import Continuations, ScoringTask, Task, TokenScores
@@ -65,7 +66,7 @@ def run(run: Run) -> None:
             continue
         params = evaluate.params(run, examined, name)
         table: dict[str, Any] = {"attacks": {}, "relearning": {}, "drift": None}
-        rows = Answers(answers, name)
+        rows = Answers(answers, name, evaluate.guard(run, name))
         if forget:
             questions = [t for attack in (_attacks.PLAIN, *settings.attacks) for t in _attacks.attacked(attack, forget)]
             if settings.samples:
@@ -88,8 +89,8 @@ def run(run: Run) -> None:
 class Answers:
     """What a model says under attack: asked, judged, kept for the file."""
 
-    def __init__(self, answers: Answerer, name: str):
-        self.answers, self.name = answers, name
+    def __init__(self, answers: Answerer, name: str, guard: Guard):
+        self.answers, self.name, self.guard = answers, name, guard
         self.tasks: list[Task] = []
         self.texts: dict[str, Any] = {}
         self.judged: dict[str, Any] = {}
@@ -97,7 +98,7 @@ class Answers:
     def ask(self, params: Params, tasks: Sequence[Task]) -> dict[str, dict[str, Any]]:
         """The figures of the tasks "<attack>/<task>" by attack. With several samples a question, "leak_any_rate" is the
         share of questions of which at least one answer leaks."""
-        texts = self.answers(params, tasks, f"robustness {self.name}")
+        texts = self.answers(params, tasks, f"robustness {self.name}", self.guard)
         judged = {task.name: evaluate.judge(task, texts[task.name]) for task in tasks}
         self.tasks += tasks
         self.texts |= texts

@@ -1,0 +1,92 @@
+"""Questions with answers, as the rows that supervised training reads: for Rejection Steering and for the baselines."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rule_jax import batching
+from rule_jax.errors import UserError
+from rule_jax.stages import Run, Subject, _lengths
+from rule_jax.text import chat
+from rule_jax.types import Packed, PromptRecord, SftExample
+
+
+class Exchange(NamedTuple):
+    """A question and its answer, or several of which each stands behind the question for itself."""
+
+    prompt: str
+    answers: tuple[str, ...]
+
+
+PARTS = {
+    "forget": "what is to be forgotten, with its true answer",
+    "refusal": "what is to be forgotten, with a refusal",
+    "preference": "what is to be forgotten, with a refusal (chosen) and its true answer (rejected)",
+    "retain": "the boundary, with its true answer",
+}
+
+
+def parts(
+    rejection: Sequence[SftExample], forget: Sequence[PromptRecord], boundary: Sequence[PromptRecord]
+) -> dict[str, list[Exchange]]:
+    """The exchanges of each of PARTS. Records without a reference answer are in none that needs one."""
+    refusals = {example.prompt: example.response for example in rejection}
+    answered = [record for record in forget if record.answers]
+    return {
+        "forget": [Exchange(record.prompt, record.answers[:1]) for record in answered],
+        "refusal": [Exchange(example.prompt, (example.response,)) for example in rejection],
+        "preference": [
+            Exchange(record.prompt, (refusals[record.prompt], record.answers[0]))
+            for record in answered
+            if record.prompt in refusals
+        ],
+        "retain": [Exchange(record.prompt, record.answers[:1]) for record in boundary if record.answers],
+    }
+
+
+def check(found: Mapping[str, Sequence[Exchange]], wanted: Sequence[str], source: str) -> None:
+    """Raises UserError naming the first of the wanted parts that is empty."""
+    for part in wanted:
+        if not found[part]:
+            raise UserError(
+                f"data source {source!r} has no part {part!r} ({PARTS[part]}), which a term of config.baseline reads; "
+                "give such records with answers, or choose a baseline that does without"
+            )
+
+
+def packed(run: Run, learner: Subject, stage: str, what: str, exchanges: Sequence[Exchange]) -> Packed:
+    """An exchange a row, its answers one behind the other as segments 1, 2, ...; the loss is on answers and their end,
+    never on the question.
+
+    Those of which an answer with its question is longer than the stage's max_length are left out or cut, and counted.
+    Raises UserError when that are all.
+    """
+    limit, count = run.config[stage].max_length, max(len(exchange.answers) for exchange in exchanges)
+
+    def encode(rows: Sequence[Exchange]) -> list[list[tuple[list[int], list[int]]]]:
+        """[(question, answer) of each answer] of each exchange."""
+        prompts = [exchange.prompt for exchange in rows for _ in exchange.answers]
+        answers = [answer for exchange in rows for answer in exchange.answers]
+        system = run.config.model.system_prompt
+        pairs = chat.encode_examples(learner.tokenizer, prompts, answers, learner.eos_ids, system=system)
+        return [pairs[at : at + count] for at in range(0, len(pairs), count)]
+
+    kept = _lengths.fitting(
+        run,
+        f"{stage}: {what}",
+        limit,
+        [exchange.prompt for exchange in exchanges],
+        encode(exchanges),
+        tokens=lambda pairs: max(len(prompt) + len(answer) for prompt, answer in pairs),
+        again=lambda row, prompt: encode([exchanges[row]._replace(prompt=prompt)])[0],
+    )
+    if not kept:
+        raise UserError(f"all {what} of {stage} are longer than config.{stage}.max_length={limit} tokens")
+    sequences, places, longest = [], [], 0
+    for row, (_, pairs) in enumerate(kept):
+        start = 0
+        for prompt, answer in pairs:
+            sequences.append(([*prompt, *answer], [0.0] * len(prompt) + [1.0] * len(answer)))
+            places.append((row, start))
+            start += len(prompt) + len(answer)
+        longest = max(longest, start)
+    return batching.lay(sequences, places, (len(kept), batching.bucket(longest)))
