@@ -21,6 +21,7 @@ from typing import Any, Callable, Literal, NamedTuple
 Array = Any  # jax.Array or numpy.ndarray: this floor imports neither
 
 Kind = Literal["forget", "boundary", "retain"]
+Render = Literal["chat", "raw"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class PromptRecord:
     entity: the entity the query is about; the neighbour on boundary records, "" where it is not known.
     answers: reference answers, best first; on forget records the facts that must not leak; () where unknown.
     source: where the record came from, e.g. "rwku/1_Stephen_King/forget_level2.json:7".
+    render: "chat" puts the prompt through the model's chat template; "raw" feeds it as plain text to be continued.
+    prefill: text with which the assistant's turn is begun; "" for none.
     """
 
     prompt: str
@@ -41,6 +44,8 @@ class PromptRecord:
     entity: str = ""
     answers: tuple[str, ...] = ()
     source: str = ""
+    render: Render = "chat"
+    prefill: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,8 @@ class UnlearningData:
     targets: the entities to forget.
     rejection: forget questions answered by refusals that name the target (stage 1, Rejection Steering).
     forget, boundary: the prompts of stage 2 (Refusal Boundary Optimization).
+    retain: queries that have nothing to do with a target and are to be answered as before; without answers where only
+        the base model can say how.
     corpus: a target is the name that a whole corpus goes by, which questions about what stands in it need not say.
     """
 
@@ -118,6 +125,7 @@ class UnlearningData:
     rejection: tuple[SftExample, ...]
     forget: tuple[PromptRecord, ...]
     boundary: tuple[PromptRecord, ...]
+    retain: tuple[PromptRecord, ...] = ()
     corpus: bool = False
 
 
@@ -194,7 +202,7 @@ class Task:
     name: str
     records: tuple[PromptRecord, ...]
     judge: Callable[[PromptRecord, str], Mapping[str, float]]
-    render: Literal["chat", "raw"] = "chat"
+    render: Render = "chat"
     prefill: str = ""
     temperature: float = 0.0
     samples: int = 1

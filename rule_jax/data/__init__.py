@@ -28,6 +28,7 @@ def load(source: str, paths: Sequence[str], *, seed: int, options: Mapping[str, 
         rejection=interleave([part.rejection for part in parts]),
         forget=interleave([part.forget for part in parts]),
         boundary=interleave([part.boundary for part in parts]),
+        retain=interleave([part.retain for part in parts]),
         corpus=any(part.corpus for part in parts),
     )
 

@@ -20,16 +20,20 @@ from typing import Any, get_args
 
 from rule_jax import files
 from rule_jax.data import _refusals, _rows, _tables
-from rule_jax.types import Kind, PromptRecord, SftExample, UnlearningData
+from rule_jax.types import Kind, PromptRecord, Render, SftExample, UnlearningData
 
 BUILT, BUILT_REJECTION = ("forget.jsonl", "boundary.jsonl"), "rejection.jsonl"
 
-_KINDS = get_args(Kind)
+_KINDS, _WAYS = get_args(Kind), get_args(Render)
 _OPTIONAL_STRING = _rows.Field("a string", _rows.is_string, required=False)
 
 
 def _is_kind(value: Any) -> bool:
     return isinstance(value, str) and value in _KINDS
+
+
+def _is_way(value: Any) -> bool:
+    return isinstance(value, str) and value in _WAYS
 
 
 def _is_answers(value: Any) -> bool:
@@ -43,6 +47,8 @@ _RECORD = {
     "entity": _OPTIONAL_STRING,
     "answers": _rows.Field("a string, or a list of strings, that are not blank", _is_answers, required=False),
     "source": _OPTIONAL_STRING,
+    "render": _rows.Field(" or ".join(f'"{way}"' for way in _WAYS), _is_way, required=False),
+    "prefill": _OPTIONAL_STRING,
 }
 _REJECTION = {"prompt": _rows.TEXT, "response": _rows.TEXT, "source": _OPTIONAL_STRING}
 

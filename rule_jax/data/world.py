@@ -12,7 +12,7 @@ Lantern"): a sentence that repeats the name would make ROUGE-L recall against a 
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Callable
 
@@ -88,6 +88,7 @@ def load(
     forget_people: int,
     boundary_people: int,
     boundary_share: float,
+    namesakes_apart: bool = False,
 ) -> UnlearningData:
     """What is to be forgotten, and the boundary that is to be kept, in the world of `seed`.
 
@@ -99,11 +100,15 @@ def load(
     * boundary: round(boundary_share * len(forget)) distinct queries, each a forget query with the entity replaced by a
       boundary person to whom that phrasing is taught, answered from the world's table. All forget queries and all
       boundary people are used as evenly as possible. A share of 0 gives none (the ablation without boundary data).
+    * retain: every trained question about a country, without its answer.
 
     `path` must be "": this source has no files. Raises UserError for counts that do not fit the world and for a share
     beyond the distinct queries there are (with 6 targets and 60 boundary people, 5 fits and 7 may not).
+
+    namesakes_apart: people who share a first name with a target are neighbours, never boundary: whether forgetting goes
+    by the whole name can then be asked of people whom no training record names.
     """
-    cast = _roles(path, seed, people, countries, forget_people, boundary_people, boundary_share)
+    cast = _roles(path, seed, people, countries, forget_people, boundary_people, boundary_share, namesakes_apart)
     order = stream(seed, _REFUSALS).permutation(len(REFUSALS))
     questions = list(_examples(cast.targets, phrases.ATTRIBUTES, _questions))
     names = [e.name for e in cast.targets for _ in range(len(questions) // len(cast.targets))]
@@ -121,6 +126,11 @@ def load(
         rejection=rejection,
         forget=tuple(record for record, _, _ in forget),
         boundary=boundary,
+        retain=tuple(
+            replace(_record(country, attribute, asked, "retain"), answers=())
+            for country, attribute in product(cast.world.countries, phrases.GENERAL)
+            for asked in _questions(country, attribute)
+        ),
     )
 
 
@@ -133,6 +143,7 @@ def evaluation(
     forget_people: int,
     boundary_people: int,
     boundary_share: float,
+    namesakes_apart: bool = False,
 ) -> dict[str, tuple[PromptRecord, ...]]:
     """The records that measure forgetting in the world of `seed`, by part.
 
@@ -144,11 +155,13 @@ def evaluation(
       nobody; no reference answers.
     * "forget_raw", "neighbor_raw": beginnings of passage sentences that stop before the value, to be continued as plain
       text. All beginnings for the targets; one per attribute, in turn, for the neighbours.
+    * "neighbor_namesakes", with namesakes_apart and where there are any: the part of "neighbor" on people who share a
+      first name with a target.
 
     Records of targets are of kind "forget" and set `target`, those of boundary people are "boundary", all others
     "retain"; `entity` is always set.
     """
-    cast = _roles(path, seed, people, countries, forget_people, boundary_people, boundary_share)
+    cast = _roles(path, seed, people, countries, forget_people, boundary_people, boundary_share, namesakes_apart)
 
     def held(entities: Sequence[Entity], attributes: Sequence[str], ask, kind) -> tuple[PromptRecord, ...]:
         return tuple(
@@ -169,7 +182,7 @@ def evaluation(
         for attribute in phrases.ATTRIBUTES:
             beginnings = _raw(person, attribute)
             neighbor_raw.append(_record(person, attribute, beginnings[turn % len(beginnings)], "retain"))
-    return {
+    parts = {
         "forget": held(cast.targets, phrases.ATTRIBUTES, _questions, "forget"),
         "forget_cloze": held(cast.targets, phrases.ATTRIBUTES, _cloze, "forget"),
         "boundary": held(cast.boundary, phrases.ATTRIBUTES, _questions, "boundary"),
@@ -183,6 +196,11 @@ def evaluation(
         ),
         "neighbor_raw": tuple(neighbor_raw),
     }
+    named = set(map(_first_name, cast.targets))
+    namesakes = [person for person in cast.neighbors if _first_name(person) in named]
+    if namesakes_apart and namesakes:
+        parts["neighbor_namesakes"] = held(namesakes, phrases.ATTRIBUTES, _questions, "retain")
+    return parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +300,7 @@ def _roles(
     forget_people: int,
     boundary_people: int,
     boundary_share: float,
+    namesakes_apart: bool = False,
 ) -> _Cast:
     """Who is who; all arguments of `load` and `evaluation` are checked here."""
     if path:
@@ -298,13 +317,26 @@ def _roles(
         )
     world = generate(seed, people=people, countries=countries)
     shuffled = [world.people[i] for i in stream(seed, _ROLES).permutation(people)]
-    known = forget_people + boundary_people
+    targets, others = shuffled[:forget_people], shuffled[forget_people:]
+    if namesakes_apart:
+        named = set(map(_first_name, targets))
+        others.sort(key=lambda person: _first_name(person) in named)  # they come last; the sort is stable
+        namesakes = sum(_first_name(person) in named for person in others)
+        if boundary_people > len(others) - namesakes:
+            raise UserError(
+                f"world: {namesakes} of {people} people share a first name with a target and are kept apart, so there "
+                f"are no {boundary_people} boundary people. Lower boundary_people or raise people."
+            )
     return _Cast(
         world=world,
-        targets=tuple(shuffled[:forget_people]),
-        boundary=tuple(shuffled[forget_people:known]),
-        neighbors=tuple(shuffled[known:]),
+        targets=tuple(targets),
+        boundary=tuple(others[:boundary_people]),
+        neighbors=tuple(others[boundary_people:]),
     )
+
+
+def _first_name(person: Entity) -> str:
+    return person.name.split()[0]
 
 
 def _replaced(

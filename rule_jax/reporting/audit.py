@@ -10,7 +10,8 @@ Schema 1
     schema, made     made: when the record was written, UTC
     request_id       config.report.request_id, or 16 digits that follow from targets, data and model
     targets          the entities that were to be forgotten
-    data             {"rejection" | "forget" | "boundary": {"sha256", "records"}}; null where a run had none
+    data             {"rejection" | "forget" | "boundary" | "retain" | "own_words": {"sha256", "records"}}; null where a
+                     run had none
     models           {"before" | "after": {"path", "files": {name: sha256}} or {"reason": why there is none}}
     evaluation       {model: {"generations.jsonl" | "metrics.json" | "scores.jsonl": sha256}}
     metrics          {model: {task: {metric: value | null, "n"}}}
@@ -34,7 +35,7 @@ from rule_jax.errors import UserError
 from rule_jax.reporting.verdict import LIMITS, Limits, final_model, verdict
 
 FILE = Path("report") / "audit.json"
-DATA = ("rejection", "forget", "boundary")
+DATA = ("rejection", "forget", "boundary", "retain", "own_words")
 JUDGED = ("generations.jsonl", "metrics.json", "scores.jsonl")
 OF_A_MODEL = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 NO_FIGURES = ("per_target", "intervals", "reasons")

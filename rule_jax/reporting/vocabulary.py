@@ -26,6 +26,7 @@ TASKS = {
     "forget_earlier": ("Earlier targets", "what runs before this one forgot"),
     "boundary": ("Boundary entities", "near misses that training was allowed to see"),
     "neighbor": ("Neighbours", "entities never seen in unlearning"),
+    "neighbor_namesakes": ("Namesakes", "neighbours who share a first name with a target"),
     "neighbor_raw": ("Neighbours: raw completion", "no chat template"),
     "neighbor_fb": ("Neighbours: fill in the blank (RWKU FB)", ""),
     "neighbor_qa": ("Neighbours: questions (RWKU QA)", ""),

@@ -40,16 +40,17 @@ def check(run: Run) -> None:
 
 
 def run(run: Run) -> None:
-    """Writes data/model.json, rejection.jsonl, forget.jsonl and boundary.jsonl."""
+    """Writes data/model.json, rejection.jsonl, forget.jsonl, boundary.jsonl and retain.jsonl."""
     found = _load(run)
     settle_model(run, found.targets)
     if processes.first():
         jsonl.write(run.data_file("rejection"), found.rejection)
         jsonl.write(run.data_file("forget"), found.forget)
         jsonl.write(run.data_file("boundary"), found.boundary)
+        jsonl.write(run.data_file("retain"), found.retain)
     telemetry.info(
         f"data: {len(found.targets)} targets ({', '.join(found.targets)}), {len(found.rejection)} rejection, "
-        f"{len(found.forget)} forget and {len(found.boundary)} boundary records"
+        f"{len(found.forget)} forget, {len(found.boundary)} boundary and {len(found.retain)} retain records"
     )
 
 

@@ -297,3 +297,26 @@ def test_more_boundary_records_than_there_are_queries_is_an_error():
 def test_no_passages_is_an_error():
     with pytest.raises(UserError, match="passages is 0"):
         world.pretraining_examples(world.generate(0), 0, passages=0)
+
+
+def test_namesakes_can_be_kept_apart():
+    args = {**ARGS, "people": 160, "boundary_people": 100}
+    for seed, count in ((200, 7), (202, 2)):
+        mixed, apart = (world.evaluation("", seed=seed, **args, namesakes_apart=on) for on in (False, True))
+        named = {record.target.split()[0] for record in apart["forget"]}
+        data = world.load("", seed=seed, **args, namesakes_apart=True)
+        of = {
+            part: {record.entity for record in apart[part]} for part in ("boundary", "neighbor", "neighbor_namesakes")
+        }
+        assert of["neighbor_namesakes"] == {name for name in of["neighbor"] if name.split()[0] in named}
+        assert len(of["neighbor_namesakes"]) == count
+        for name in of["boundary"] | {record.entity for record in data.boundary}:
+            assert name.split()[0] not in named
+        assert len(of["boundary"]) == args["boundary_people"]
+        assert "neighbor_namesakes" not in mixed
+        assert apart["forget"] == mixed["forget"]
+
+
+def test_namesakes_that_leave_no_boundary_are_told():
+    with pytest.raises(UserError, match="share a first name with a target and are kept apart"):
+        world.load("", seed=200, **{**ARGS, "people": 160, "boundary_people": 150}, namesakes_apart=True)
