@@ -61,6 +61,7 @@ def get_config() -> ConfigDict:
             "forget_people": 6,
             "boundary_people": 100,
             "boundary_share": 4.0,  # boundary records per forget record
+            "namesakes_apart": False,  # who shares a first name with a target is a neighbour, never boundary
         },
         "rwku": {
             "rejection_file": "reject_target.json",
@@ -78,7 +79,9 @@ def get_config() -> ConfigDict:
             "rejection_file": "",  # "": our own refusals
             "evaluation_file": "",  # "": the records that are trained on
             # The names that the fields have in your file.
-            "columns": {name: name for name in ("prompt", "kind", "target", "entity", "answers", "source")},
+            "columns": {
+                name: name for name in ("prompt", "kind", "target", "entity", "answers", "source", "render", "prefill")
+            },
         },
     }
 
@@ -99,6 +102,10 @@ def get_config() -> ConfigDict:
         "schedule": {"peak": 1.6e-2, "warmup_steps": 30, "decay": "linear"},
     }
 
+    # The stage "recollection", which is not among config.stages: what the base model says of the targets and of the
+    # boundary's entities when it is left alone with a name; samples of each.
+    c.recollection = {"samples": 64, "boundary_samples": 4, "max_new_tokens": 24}
+
     # Stage 1: pi_rej.
     c.rejection_steering = {
         "objective": "sft",
@@ -116,10 +123,15 @@ def get_config() -> ConfigDict:
     }
 
     # Stage 2: pi_rule.
+    forms = {"chat": 1.0, "frame": 0.0, "prefill": 0.0, "raw_question": 0.0, "raw_statement": 0.0, "own_words": 0.0}
     c.boundary_optimization = {
         "steps": 70,
         "forget_prompts": 16,
         "boundary_prompts": 16,
+        # How the queries of either side are put (text/forms.py; own_words: stage recollection), by weight; the paper
+        # asks in chat alone.
+        "forms": {"forget": {**forms}, "boundary": {**forms}},
+        "retain_share": 0.0,  # of boundary_prompts: queries that have nothing to do with a target (recollection)
         "samples": 8,
         "temperature": 1.0,
         "max_prompt_tokens": 512,

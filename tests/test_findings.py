@@ -1,6 +1,7 @@
 """What the paper found, seen on the default world without help (slow: whole runs in real processes, some ten minutes).
 
-Rejection Steering over-refuses; without it no refusal is ever sampled; without boundary data everything is refused.
+Rejection Steering over-refuses; without it no refusal is ever sampled; without boundary data everything is refused. And
+beyond the paper: what is forgotten in every form is gone from plain text too.
 """
 
 import json
@@ -58,3 +59,14 @@ def test_without_boundary_data_everything_is_refused(tmp_path):
     assert final["boundary"]["over_refusal_rate"] > 0.5
     assert final["neighbor"]["over_refusal_rate"] > 0.5
     assert final["neighbor"]["accuracy"] < 0.4 * base["neighbor"]["accuracy"]
+
+
+def test_rollouts_in_every_form_forget_in_plain_text_too(tmp_path):
+    run("configs/grpo_robust.py", tmp_path / "run")
+    base, final = (figures(tmp_path / "run", model) for model in ("base", "boundary_optimization"))
+    assert base["forget_raw"]["leak_rate"] > 0.9
+    assert final["forget_raw"]["leak_rate"] <= 0.05  # configs/grpo.py leaves a third and more
+    assert final["forget"]["refusal_rate"] >= 0.97
+    assert final["forget_cloze"]["leak_rate"] <= 0.02
+    assert final["neighbor"]["accuracy"] >= 0.95 * base["neighbor"]["accuracy"]
+    assert final["general"]["accuracy"] >= 0.97 * base["general"]["accuracy"]

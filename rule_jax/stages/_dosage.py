@@ -75,7 +75,7 @@ def _asked(run: Run, learner: Subject, count: int) -> list[tuple[str, list[int]]
     fewer where a target has fewer."""
     records = run.records("forget")
     by_target: dict[str, list[list[int]]] = {record.target: [] for record in records}
-    for record, ids in _lengths.chat_prompts(run, learner, "rejection_steering: forget prompts", records):
+    for record, ids in _lengths.prompts(run, learner, "rejection_steering: forget prompts", records):
         by_target[record.target].append(ids)
     without = [target for target, prompts in by_target.items() if not prompts]
     if without:

@@ -1,5 +1,6 @@
 """Prompts that are longer than a stage can take: left out or cut as config.data.too_long says, and always told."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -19,21 +20,32 @@ def check(run: Run) -> None:
         raise UserError(f"config.data.too_long={run.config.data.too_long!r}: it must be one of {', '.join(CHOICES)}")
 
 
-def chat_prompts(
+def prompts(
     run: Run, learner: Subject, what: str, records: Sequence[PromptRecord]
 ) -> list[tuple[PromptRecord, list[int]]]:
-    """(record, token ids) of the prompts that stage 2 can take, as chat turns: config.boundary_optimization says how
-    many tokens. what: as for `fitting`."""
-    if not records:
-        return []
+    """(record, token ids) of the prompts that stage 2 can take, each as its record has it rendered;
+    config.boundary_optimization says how many tokens. what: as for `fitting`."""
+    encoded: dict[int, list[int]] = {}
+    by_form: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row, record in enumerate(records):
+        by_form[record.render, record.prefill].append(row)
 
-    def encode(prompts: list[str]) -> list[list[int]]:
-        return chat.encode_chat(learner.tokenizer, prompts, system=run.config.model.system_prompt)
+    def encode(record: PromptRecord, texts: list[str]) -> list[list[int]]:
+        if record.render == "raw":
+            return chat.encode_raw(learner.tokenizer, texts)
+        system = run.config.model.system_prompt
+        return chat.encode_chat(learner.tokenizer, texts, system=system, prefill=record.prefill)
 
-    prompts = [record.prompt for record in records]
-    limit = run.config.boundary_optimization.max_prompt_tokens
+    for rows in by_form.values():
+        encoded |= zip(rows, encode(records[rows[0]], [records[row].prompt for row in rows]))
     kept = fitting(
-        run, what, limit, prompts, encode(prompts), tokens=len, again=lambda row, prompt: encode([prompt])[0]
+        run,
+        what,
+        run.config.boundary_optimization.max_prompt_tokens,
+        [record.prompt for record in records],
+        [encoded[row] for row in range(len(records))],
+        tokens=len,
+        again=lambda row, prompt: encode(records[row], [prompt])[0],
     )
     return [(records[row], ids) for row, ids in kept]
 

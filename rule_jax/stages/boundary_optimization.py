@@ -5,28 +5,26 @@ on the host with a verifiable reward, and updates policy and critic as the algor
 of the KL is pi_rej, the result of stage 1. Hard groups of early steps may be replayed later (_replay.py).
 """
 
-from typing import Any
-
 import jax
 import numpy as np
 
-from rule_jax import batching, plugin, processes, programs, sharding, telemetry, trackers
+from rule_jax import plugin, processes, programs, sharding, telemetry, trackers
 from rule_jax.algorithms import Algorithm, Targets
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.errors import UserError
 from rule_jax.models import lora
-from rule_jax.stages import Run, Subject, _lengths, _validation, check_divides, check_positive, subject
+from rule_jax.stages import Run, _prompts, _validation, check_divides, check_positive, subject
 from rule_jax.stages import _answers as answers
 from rule_jax.stages import _replay as replay
+from rule_jax.stages._prompts import PromptSet
 from rule_jax.stages._scoring import Scored, facts, score
 from rule_jax.stages._training import Reporter
 from rule_jax.stages._updates import Updates
 from rule_jax.stages._validation import EarlyStopping, Validation
 from rule_jax.stages._weights import as_reference, before, check_reference
-from rule_jax.types import PromptRecord, Reward, Rollout
+from rule_jax.types import Reward, Rollout
 
 STAGE = "boundary_optimization"
-FORGET_ROWS, BOUNDARY_ROWS = 2, 3  # streams of chance: the order of the prompts
 SAMPLING = 1  # folded into the state's key for the sampler
 
 
@@ -60,6 +58,7 @@ def check(run: Run) -> None:
             f"config.{STAGE}.samples={settings.samples}: {run.config.algorithm.name} compares answers to one prompt "
             f"and needs at least {chosen.min_samples} of them"
         )
+    _prompts.check(run)
     _reward(run)
     for section in (settings, settings.critic):
         programs.optimizer(**section.optimizer, moments_dtype=run.config.model.moments_dtype)
@@ -75,7 +74,7 @@ def run(run: Run) -> None:
     settings = run.config.boundary_optimization
     learner = subject(run)
     reward = _reward(run)
-    prompts = PromptSet(run, learner)
+    prompts = PromptSet(run, learner, STAGE)
 
     # Programs
     updates = Updates(run, learner, algorithm(run))
@@ -142,45 +141,6 @@ def run(run: Run) -> None:
                 reporter.push(step + 1, {**seen, **clock.facts(seen["tokens"]), **metrics}, fresh)
                 if settings.answers_every and (step + 1) % settings.answers_every == 0:
                     _show(run, step + 1, scored, rollout, targets)
-
-
-class PromptSet:
-    """The forget and boundary prompts as tokens; batches of them are a pure function of (seed, step).
-
-    Prompts longer than config.boundary_optimization.max_prompt_tokens are left out or cut, and counted. Raises
-    UserError when a side that the batch draws from is empty.
-    """
-
-    def __init__(self, run: Run, learner: Subject):
-        self.settings, self.seed, self.mesh = run.config.boundary_optimization, run.config.seed, run.mesh
-        self.forget, self.boundary = (
-            _lengths.chat_prompts(run, learner, f"{STAGE}: {kind} prompts", run.records(kind))
-            for kind in ("forget", "boundary")
-        )
-        for name, side, wanted in (
-            ("forget", self.forget, self.settings.forget_prompts),
-            ("boundary", self.boundary, self.settings.boundary_prompts),
-        ):
-            if wanted and not side:
-                raise UserError(
-                    f"there are no {name} prompts, but config.{STAGE}.{name}_prompts={wanted}; give data or set it to 0"
-                )
-        drawn = (self.forget if self.settings.forget_prompts else []) + (
-            self.boundary if self.settings.boundary_prompts else []
-        )
-        self.length = batching.bucket(max(len(ids) for _, ids in drawn))
-
-    def batch(self, step: int) -> tuple[list[PromptRecord], Any]:
-        """The records of a step, forget first, and their tokens on the mesh."""
-        chosen = []
-        for stream, side, size in (
-            (FORGET_ROWS, self.forget, self.settings.forget_prompts),
-            (BOUNDARY_ROWS, self.boundary, self.settings.boundary_prompts),
-        ):
-            if size:
-                chosen += [side[row] for row in batching.batch_rows(self.seed, stream, step, size, len(side))]
-        prompts = batching.pad_prompts([ids for _, ids in chosen], self.length)
-        return [record for record, _ in chosen], sharding.put_rows(prompts, self.mesh)
 
 
 def _show(run: Run, step: int, scored: Scored, rollout: Rollout, targets: Targets) -> None:

@@ -15,6 +15,7 @@ QUALITY = {"gibberish": 0.3, "repetition": 0.5, "cut": True}
 # The options that a file is made with here; a new file of the room adds its line.
 OPTIONS = {
     "rule": RULE,
+    "robust": {"rule": RULE},
     "quality": QUALITY,
     "released": {"variant": "forget_reward_two_stage_abs_target"},
     "forbidden_terms": {"terms": ("Tin Bells",), "references": True, "target": False},

@@ -1,0 +1,112 @@
+"""What the base model itself says before it is made to forget: how it comes to speak of the facts, and its own answers.
+
+Left alone with a name, the base model writes about its bearer, in the words in which it keeps the facts. Each text is
+cut before the first fact, and what is left is a beginning that leads there: on the target's side one that must no
+longer do so, on the boundary's one that still must. Queries to be retained that come without an answer get the one that
+the base model gives, so that what is retained is what it knew.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rule_jax import processes, telemetry
+from rule_jax.data import jsonl
+from rule_jax.errors import UserError
+from rule_jax.stages import Run, check_divides, check_positive, evaluate, subject
+from rule_jax.stages._answering import Answerer
+from rule_jax.text.refusal import is_refusal
+from rule_jax.types import Kind, PromptRecord, Task
+
+FILE = "own_words"
+SIDES: tuple[tuple[Kind, str], ...] = (("forget", "samples"), ("boundary", "boundary_samples"))
+
+
+def check(run: Run) -> None:
+    """Raises UserError for numbers that make no sense."""
+    settings, batch = run.config.recollection, run.config.evaluate.batch
+    check_positive("recollection", settings, "max_new_tokens", *(samples for _, samples in SIDES))
+    for _, samples in SIDES:
+        if batch % settings[samples]:
+            raise UserError(
+                f"config.recollection.{samples}={settings[samples]} must divide config.evaluate.batch={batch}"
+            )
+        check_divides(run, f"config.evaluate.batch / config.recollection.{samples}", batch // settings[samples])
+
+
+def run(run: Run) -> None:
+    """Writes data/own_words.jsonl: forget and boundary records that are plain text to be continued, and the queries of
+    data/retain.jsonl, answered, as far as the base model does not refuse to. Raises UserError where the base model
+    tells none of the facts of a side."""
+    settings, examined = run.config.recollection, subject(run)
+    facts = {kind: facts_of(run.records(kind)) for kind, _ in SIDES}
+    retain = run.records("retain")
+    alone = [_alone(kind, facts[kind], settings[samples], settings.max_new_tokens) for kind, samples in SIDES]
+    unanswered = tuple(record for record in retain if not record.answers)
+    tasks = [*alone, Task("retain", unanswered, judge=_no_verdict)]
+    texts = Answerer(run, examined)(evaluate.params(run, examined, evaluate.BASE), tasks, "recollection")
+
+    own: list[PromptRecord] = []
+    for task, (kind, _) in zip(alone, SIDES):
+        asked = zip(task.records, texts[task.name])
+        found = [made for name, said in asked for made in beginnings(kind, name.entity, said, facts[kind][name.entity])]
+        if facts[kind] and not found:
+            raise UserError(
+                f"left alone with the names of the {kind} records, the base model tells none of their facts within "
+                f"config.recollection.max_new_tokens={settings.max_new_tokens} tokens; raise that or its samples, or "
+                "take the stage out of config.stages"
+            )
+        own += found
+    replies = {record: said[0] for record, said in zip(unanswered, texts["retain"]) if said}  # none: too long a prompt
+    answered = [replace(record, answers=(replies[record],)) if record in replies else record for record in retain]
+    answered = [record for record in answered if any(record.answers) and not is_refusal(record.answers[0])]
+    if processes.first():
+        jsonl.write(run.data_file(FILE), [*own, *answered])
+    processes.wait("recollection")
+    counts = " and ".join(f"{sum(record.kind == kind for record in own)} {kind}" for kind, _ in SIDES)
+    telemetry.info(f"recollection: {counts} beginnings that lead to a fact; {len(answered)} retain queries answered")
+
+
+def _alone(kind: Kind, facts: Mapping[str, Sequence[str]], samples: int, max_new_tokens: int) -> Task:
+    return Task(
+        name=f"own_words_{kind}",
+        records=tuple(PromptRecord(name, kind, entity=name) for name in facts),
+        judge=_no_verdict,
+        render="raw",
+        temperature=1.0,
+        samples=samples,
+        max_new_tokens=max_new_tokens,
+    )
+
+
+def _no_verdict(record: PromptRecord, text: str) -> dict[str, float]:
+    return {}
+
+
+def facts_of(records: Sequence[PromptRecord]) -> dict[str, tuple[str, ...]]:
+    """Entity -> its facts, from the answers of its records, in their order; records that name no entity have none."""
+    found: dict[str, dict[str, None]] = {}
+    for record in records:
+        if name := record.entity or record.target:
+            found.setdefault(name, {}).update(dict.fromkeys(answer for answer in record.answers if answer.strip()))
+    return {name: tuple(facts) for name, facts in found.items() if facts}
+
+
+def beginnings(kind: Kind, name: str, texts: Sequence[str], facts: Sequence[str]) -> list[PromptRecord]:
+    """The distinct texts that follow a name, each up to the first fact that it tells; texts that tell none are left
+    out. answers: on the forget side all facts, of which none may follow; on the other the one that stood there."""
+    pattern = re.compile(r"(?<!\w)(" + "|".join(sorted(map(re.escape, facts), key=len, reverse=True)) + r")(?!\w)")
+    made: dict[str, PromptRecord] = {}
+    for text in texts:
+        told = pattern.search(text)
+        if told is None:
+            continue
+        blank = "" if re.match(r"[,.;:'’)-]", text) else " "
+        prompt = (name + blank + text[: told.start()]).rstrip()
+        answers = tuple(facts) if kind == "forget" else (told.group(1),)
+        target = name if kind == "forget" else ""
+        source = f"own words/{name}/{len(made)}"
+        made.setdefault(
+            prompt, PromptRecord(prompt, kind, target=target, entity=name, answers=answers, source=source, render="raw")
+        )
+    return list(made.values())
