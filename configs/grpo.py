@@ -54,6 +54,8 @@ def get_config() -> ConfigDict:
         "path": "",  # a folder or a file; "hub:OWNER/NAME" for rwku, muse and tofu; the world has none
         "more_paths": (),  # further targets of the same source, forgotten together with the first
         "too_long": "drop",  # prompts beyond a stage's limit are left out; "cut" shortens them at their beginning
+        "forget_share": 1.0,  # of each target's forget records and refusals; the rest is not trained on
+        "refusal_wordings": 0,  # refusals of so many wordings of ours in place of the source's; 0: the source's
         "earlier": (),  # paths of targets that earlier runs forgot: not trained on, only asked about again
         "world": {
             "people": 160,

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 
 from rule_jax import data, files, hf, plugin, processes, telemetry
-from rule_jax.data import jsonl
+from rule_jax.data import _budget, jsonl
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, Subject, _exchanges, _lengths, _world_model, baseline, load_subject
 from rule_jax.types import UnlearningData
@@ -92,4 +92,6 @@ def _load(run: Run) -> UnlearningData:
         raise UserError(
             f"config.data.source={config.data.source!r} reads files: set config.data.path to where they are"
         )
-    return data.load(config.data.source, paths, seed=config.seed, options=config.data[config.data.source])
+    found = data.load(config.data.source, paths, seed=config.seed, options=config.data[config.data.source])
+    found = _budget.thinned(found, config.data.forget_share, config.seed)
+    return _budget.reworded(found, config.data.refusal_wordings, config.seed)

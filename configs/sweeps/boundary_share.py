@@ -1,0 +1,34 @@
+"""How much boundary data is enough: 0, 4, 8, 16 and 32 % of the boundary people's questions.
+
+Asks:     does over-refusal fall with the boundary's share, and from where on does more add nothing?
+Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/boundary_share.py
+Watch:    boundary/over_refusal_rate and neighbor/over_refusal_rate of boundary_optimization in results.csv.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from launch.points import grid, product
+
+PERCENT = (0, 4, 8, 16, 32)
+
+
+def get_sweep(config: ConfigDict) -> Sequence[Mapping[str, Any]]:
+    return product([_of(config, percent) for percent in PERCENT], grid({"seed": (0, 1, 2)}))
+
+
+def _of(config: Any, percent: int) -> dict[str, Any]:
+    """Both the targets and the boundary people are asked the same, so that shares of questions are shares of people."""
+    world, rebo = config.data.world, config.boundary_optimization
+    share = percent / 100 * world.boundary_people / world.forget_people
+    point = {"label": f"boundary_{percent:02}", "data.world.boundary_share": round(share, 4)}
+    if percent:
+        return point
+    prompts = rebo.forget_prompts + rebo.boundary_prompts
+    return {
+        **point,
+        "boundary_optimization.forget_prompts": prompts,
+        "boundary_optimization.boundary_prompts": 0,
+    }

@@ -1,0 +1,65 @@
+"""The fair fight: RULE and every trained baseline, tuned alike on the same data, then measured on other seeds.
+
+Asks:     which method forgets most for what it loses, when each had the same chance?
+Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/pareto.py
+Rules:    each method has 6 points (3 learning rates; 2 numbers of steps, or 2 retain weights where it has a retain
+          term) on the tuning seed, 100. The 2 points of a method that are best together (of those that none of its own
+          dominates, the highest harmonic mean of 1 - forget and retain) then run on the seeds 0, 1 and 2, which alone
+          make the page. Data: 12 % of each target's forget records, boundary records as many as 8 % of the boundary
+          people's questions; decoding as in evaluate. What trains nothing has nothing to tune.
+Watch:    the plane and its hypervolumes on the page; costs.csv for the seconds.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from launch.points import grid, product
+from launch.results import front
+
+TUNING, REPORTED = 100, (0, 1, 2)
+CHOSEN = 2  # points of a method that go on to the reported seeds
+WITHOUT_RETAIN = ("ga", "npo", "simnpo", "dpo", "rt", "undial", "task_vector")
+WITH_RETAIN = ("ga_gdr", "ga_klr", "npo_gdr", "npo_klr", "simnpo_gdr", "simnpo_klr", "rs_retain", "rmu", "wga")
+UNTRAINED = ("in_context", "prompt_filter")
+FORGET, BOUNDARY = 0.12, 0.08
+
+
+def get_sweep(config: ConfigDict) -> Sequence[Mapping[str, Any]]:
+    rule = grid({"boundary_optimization.schedule.peak": (2e-4, 3.5e-4, 6e-4), "boundary_optimization.steps": (40, 70)})
+    found = product([_of("configs/grpo.py", ("rejection_steering", "boundary_optimization"))], rule)
+    peaks = {"baseline.schedule.peak": (3e-5, 1e-4, 3e-4)}
+    for names, choices in (
+        (WITHOUT_RETAIN, {**peaks, "baseline.steps": (30, 60)}),
+        (WITH_RETAIN, {**peaks, "baseline.terms.retain.weight": (1.0, 3.0)}),
+    ):
+        for name in names:
+            found += product([_of(f"configs/baselines/{name}.py", ("baseline",))], grid(choices))
+    return product([_budget(config)], found, [{"seed": TUNING}])
+
+
+def get_next(config: ConfigDict, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    found = []
+    for model in ("boundary_optimization", "baseline"):
+        for best in front(rows, model, "config").values():
+            found += [_again(row) for row in best[:CHOSEN]]
+    untrained = [_budget(config) | _of(f"configs/baselines/{name}.py", ("baseline",)) for name in UNTRAINED]
+    return product([*found, *untrained], grid({"seed": REPORTED}))
+
+
+def _budget(config: Any) -> dict[str, Any]:
+    world = config.data.world
+    share = BOUNDARY * world.boundary_people / world.forget_people
+    return {"data.forget_share": FORGET, "data.world.boundary_share": round(share, 4)}
+
+
+def _of(file: str, trained: tuple[str, ...]) -> dict[str, Any]:
+    """A method by its recipe, trained and evaluated without more."""
+    return {"config": file, "stages": ("prepare_data", *trained, "evaluate")}
+
+
+def _again(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sweep set for the point of a row."""
+    set_ = {key.removeprefix("config."): value for key, value in row.items() if key.startswith("config.")}
+    return {"config": row["config"], **{key: value for key, value in set_.items() if key != "seed"}}

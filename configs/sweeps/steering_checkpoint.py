@@ -1,0 +1,21 @@
+"""After how many steps of Rejection Steering reinforcement begins; its rate is constant.
+
+Asks:     how much steering is enough, and how much is too much? (the paper tries three checkpoints)
+Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/steering_checkpoint.py
+Watch:    forget and retain of boundary_optimization in results.csv, beside rejection_steering's.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from launch.points import grid, product
+
+SEEDS = grid({"seed": (0, 1, 2)})
+
+
+def get_sweep(config: ConfigDict) -> Sequence[Mapping[str, Any]]:
+    steps = [{"rejection_steering.steps": steps} for steps in (5, 10, 20, 40, 80)]
+    fixed = {"rejection_steering.dosage.refusal_rate": 0.0, "rejection_steering.checkpoint_every": 5}
+    return product([fixed | {"label": f"steps_{p['rejection_steering.steps']:02}"} | p for p in steps], SEEDS)

@@ -1,0 +1,115 @@
+"""What a sweep found, from the files of its runs alone: a row a point and model, as CSV and Parquet, and a page."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from launch.local import Places
+from launch.points import Point
+from rule_jax import files
+from rule_jax.metrics import pareto
+from rule_jax.reporting import comparison_page
+from rule_jax.reporting.data import collect
+from rule_jax.reporting.plane import place
+
+ABOUT = ("label", "seed", "config", "digest", "model")
+Row = dict[str, Any]
+
+
+def rows(point: Point, places: Places) -> list[Row]:
+    """A row a model of a finished point: ABOUT, what the sweep set ("config.<key>"), and every figure
+    ("<task>/<metric>"), with where the model lies in the plane ("forget", "retain"; see reporting.plane)."""
+    report = collect(places.run(point))
+    own = {f"config.{key}": value for key, value in point.overrides.items()}
+    made = []
+    for model, tasks in report["stages"].items():
+        about = (point.label, point.seed, point.config, point.digest, model)
+        spot = place(report, model, "leak")
+        figures = {
+            f"{task}/{metric}": value
+            for task, row in tasks.items()
+            for metric, value in row.items()
+            if isinstance(value, int | float) or value is None
+        }
+        plane = {"forget": spot.forget, "retain": spot.retain} if spot else {}
+        made.append({**dict(zip(ABOUT, about)), **own, **plane, **figures})
+    return made
+
+
+def write(points: Sequence[Point], places: Places, shown: Sequence[Point]) -> list[Path]:
+    """results.csv, results.parquet and costs.csv of finished points, and the page of those that are shown, where these
+    are several; returns the paths.
+
+    Only costs.csv, the seconds of each stage, is another when points are run again. What one run took over from another
+    (see sharing) costs it nothing there.
+    """
+    table = [row for point in points for row in rows(point, places)]
+    out, runs = places.workdir, [places.run(point) for point in points]
+    names = {"table": out / "results.csv", "parquet": out / "results.parquet", "costs": out / "costs.csv"}
+    files.write_text(names["table"], _csv(table))
+    _write_parquet(names["parquet"], table)
+    costs = [files.read_json(run / "time.json")["time_s"] for run in runs]
+    files.write_text(
+        names["costs"], _csv([{"label": p.label, "seed": p.seed, **cost} for p, cost in zip(points, costs)])
+    )
+    return [*names.values(), *([_page(shown, places)] if len(shown) > 1 else [])]
+
+
+def _page(shown: Sequence[Point], places: Places) -> Path:
+    return comparison_page.write([places.run(point) for point in shown], places.workdir / "report")
+
+
+def _columns(table: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(key for row in table for key in row))
+
+
+def _csv(table: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _columns(table), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    return text.getvalue()
+
+
+def _write_parquet(path: Path, table: Sequence[Row]) -> None:
+    """A column that holds more than one kind of value, or lists, is text."""
+    made = {name: _column([row.get(name) for row in table]) for name in _columns(table)}
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    parquet.write_table(pa.table(made), draft)
+    draft.replace(path)
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float}:
+        return pa.array(values, pa.int64() if kinds == {int} else pa.float64())
+    if len(kinds) == 1 and kinds <= {str, bool}:
+        return pa.array(values)
+    return pa.array([value if value is None or isinstance(value, str) else json.dumps(value) for value in values])
+
+
+def front(table: Sequence[Mapping[str, Any]], model: str, column: str) -> dict[str, list[Mapping[str, Any]]]:
+    """For each value of `column` the rows of a model that none of the same value dominates in (1 - forget, retain), the
+    highest `harmony` first. Rows without a place in the plane are not looked at."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in table:
+        if row["model"] == model and row.get("forget") is not None:
+            groups.setdefault(row[column], []).append(row)
+    found = {}
+    for name, rows in groups.items():
+        kept = pareto.non_dominated([[1 - row["forget"], row["retain"]] for row in rows])
+        found[name] = sorted((rows[place] for place in kept), key=harmony, reverse=True)
+    return found
+
+
+def harmony(row: Mapping[str, Any]) -> float:
+    """The harmonic mean of 1 - forget and retain: 1 for a model that forgets all and keeps all, 0 if either fails."""
+    forgotten, kept = 1 - row["forget"], row["retain"]
+    return 2 * forgotten * kept / (forgotten + kept) if forgotten + kept > 0 else 0.0

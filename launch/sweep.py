@@ -1,0 +1,161 @@
+"""Runs every point of a sweep, goes on where it was stopped, and puts what came out into one table and one page.
+
+    python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/boundary_share.py
+
+    --workdir=DIR         where; by default runs/<sweep name>
+    --dry_run             prints the points, what is done of them and how long the rest may take; runs nothing
+    --retry               tries again what failed; without it, failed points are listed and left alone
+    --collect             only makes the table and the page again, of the runs that are there
+    --only=TEXT           only the points whose name has the text in it
+    --processes=2         points side by side, the machine's cores dealt out among them
+    --devices=0,1,2,3     or one point a GPU: each process sees its own alone
+    --config.KEY=VALUE    for every point, below what the sweep sets; it makes them other points
+
+A point is known by a hash of its whole config, so that what is finished is not run again, and an interrupted sweep
+goes on by the same command. Leaves WORKDIR/results.csv and results.parquet (a row a point and model), costs.csv and
+report/report.html. Other flags (--cache_dir) are passed on to the runs. A sweep file may have get_next(config, rows)
+beside get_sweep(config): further points, chosen by the table of the first ones, and alone on the page. Exit codes: 0
+done, 1 some points failed, 2 the input needs mending.
+"""
+
+import ast
+import contextlib
+import os
+import signal
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from absl import flags
+
+from launch import local, points, results
+from launch.points import Override, Point
+from rule_jax.errors import UserError, one_line
+
+CONFIG = flags.DEFINE_string("config", "configs/grpo.py", "The config file that points start from.")
+SWEEP = flags.DEFINE_string("sweep", None, "The sweep file, e.g. configs/sweeps/boundary_share.py.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Each point has its place under here; default runs/<sweep name>.")
+DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the points and the time; run nothing.")
+RETRY = flags.DEFINE_bool("retry", False, "Try again what failed.")
+COLLECT = flags.DEFINE_bool("collect", False, "Only make the table and the page again.")
+ONLY = flags.DEFINE_string("only", "", "Only the points whose name has this text in it.")
+PROCESSES = flags.DEFINE_integer("processes", 1, "Points that run side by side.", lower_bound=1)
+DEVICES = flags.DEFINE_list("devices", [], "GPUs, a point each, instead of --processes.")
+
+
+class Backend(Protocol):
+    """Runs points until each is done or has failed, as their files then say."""
+
+    def __call__(self, points: Sequence[Point], *, retry: bool = False) -> None: ...
+
+
+def main(argv: Sequence[str]) -> int:
+    common, passed_on = settings_of(argv[1:])
+    if not SWEEP.value:
+        raise UserError("--sweep is missing; try --sweep=configs/sweeps/boundary_share.py")
+    places = local.Places(Path(WORKDIR.value or Path("runs") / Path(SWEEP.value).stem))
+    chosen = _chosen(points.read(CONFIG.value, SWEEP.value, common))
+    then = points.function(SWEEP.value, "get_next", optional=True)
+    if DRY_RUN.value:
+        print(plan(chosen, places, DEVICES.value or [""] * PROCESSES.value, more=then is not None))
+        return 0
+    backend = local.Runner(places, _slots(), passed_on)
+    if not COLLECT.value:
+        backend(chosen, retry=RETRY.value)
+    if then is not None and all(places.state(point) in ("done", "failed") for point in chosen):
+        found = _next(then, chosen, places, common)
+        if not COLLECT.value:
+            backend(found, retry=RETRY.value)
+        return finish([*chosen, *found], places, found)
+    return finish(chosen, places, chosen)
+
+
+def settings_of(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """({key: value} of --config.KEY=VALUE, the other arguments). Raises UserError for what is no option."""
+    common: dict[str, Any] = {}
+    rest = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not key.startswith("--"):
+            raise UserError(f"unexpected argument {argument!r}; options are written --name=value")
+        if key.startswith("--config.") and equals:
+            common[key.removeprefix("--config.")] = _literal(value)
+        else:
+            rest.append(argument)
+    return common, rest
+
+
+def plan(chosen: Sequence[Point], places: local.Places, slots: Sequence[str], *, more: bool) -> str:
+    """The table of --dry_run."""
+    width = max(len(point.name) for point in chosen)
+    lines = [f"{point.name:<{width}}  {places.state(point)}" for point in chosen]
+    took = [seconds for point in chosen if (seconds := places.seconds(point)) is not None]
+    left = sum(places.state(point) in ("begun", "waiting") for point in chosen)
+    if took:
+        minutes = statistics.mean(took) * left / len(slots) / 60
+        about = f"about {minutes:.0f} min at {statistics.mean(took):.0f} s a point, as the finished ones took"
+    else:
+        about = "no point is finished yet to tell how long one takes"
+    lines.append(f"{len(chosen)} points, {left} to run on {len(slots)} at a time: {about}")
+    if more:
+        lines.append("further points are chosen by what these show (get_next of the sweep file)")
+    return "\n".join(lines)
+
+
+def finish(chosen: Sequence[Point], places: local.Places, shown: Sequence[Point]) -> int:
+    """Writes the table of what is done, and the page of what is shown; says what failed, and why. Returns the exit
+    code."""
+    done, page = ([p for p in points if places.state(p) == "done"] for points in (chosen, shown))
+    if done:
+        for file in results.write(done, places, page):
+            print(f"sweep: {file}")
+    failed = [point for point in chosen if places.state(point) == "failed"]
+    for point in failed:
+        print(f"failed: {point.name}: {places.error(point)} ({places.log(point)})", file=sys.stderr)
+    if failed:
+        print(f"{len(failed)} of {len(chosen)} points failed; --retry tries them again", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _next(
+    then: Callable[..., Sequence[Override]], first: Sequence[Point], places: local.Places, common: Override
+) -> list[Point]:
+    """What the sweep file adds, now that its first points are done."""
+    done = [point for point in first if places.state(point) == "done"]
+    rows = [row for point in done for row in results.rows(point, places)]
+    found = [{**common, **override} for override in then(points.load(CONFIG.value), rows)]
+    known = {point.digest for point in first}
+    return [p for p in points.resolve(CONFIG.value, found, SWEEP.value) if p.digest not in known] if found else []
+
+
+def _chosen(found: Sequence[Point]) -> list[Point]:
+    chosen = [point for point in found if ONLY.value in point.name]
+    if not chosen:
+        raise UserError(f"--only={ONLY.value}: none of {len(found)} points has that in its name, as {found[0].name}")
+    return chosen
+
+
+def _slots() -> list[local.Slot]:
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if not DEVICES.value and cores and PROCESSES.value > len(cores):
+        raise UserError(f"--processes={PROCESSES.value}: this machine has {len(cores)} cores for them")
+    return local.slots(PROCESSES.value, cores, DEVICES.value)
+
+
+def _literal(text: str) -> Any:
+    with contextlib.suppress(ValueError, SyntaxError):
+        return ast.literal_eval(text)
+    return text
+
+
+def console() -> None:
+    """Runs `main`; what a user can mend is one line and exit code 2."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as an interrupt: the runs of this sweep end with it
+    with one_line(flags.Error):
+        sys.exit(main(flags.FLAGS(sys.argv, known_only=True)))
+
+
+if __name__ == "__main__":
+    console()
