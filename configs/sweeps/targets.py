@@ -1,4 +1,4 @@
-"""Several targets at once: 1, 3, 6, 12 and 24 people, with as many boundary records a target.
+"""Several targets at once: 1, 3, 6, 12 and 24 people, with as many boundary records in all.
 
 Asks:     how many can one run make a model forget?
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/targets.py
@@ -10,8 +10,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from launch.points import grid
+from launch.points import grid, product
+
+SEEDS = grid({"seed": (0, 1, 2)})
 
 
 def get_sweep(config: ConfigDict) -> Sequence[Mapping[str, Any]]:
-    return grid({"data.world.forget_people": (1, 3, 6, 12, 24), "seed": (0, 1, 2)})
+    world = config.data.world
+    records = world.boundary_share * world.forget_people
+    people = (1, 3, 6, 12, 24)
+    points = [{"data.world.forget_people": number, "data.world.boundary_share": records / number} for number in people]
+    return product([{"label": f"targets_{p['data.world.forget_people']:02}"} | p for p in points], SEEDS)

@@ -1,0 +1,96 @@
+"""launch's scripts: each makes the command of the README's example, with arguments left as they are."""
+
+import math
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from launch import points
+
+LAUNCH = Path(__file__).parents[2] / "launch"
+ARGUMENTS = ["--config=configs/grpo.py", "--config.stages=('prepare_data','evaluate')", "--workdir=a b/$HOME"]
+
+
+def said(script: str, *arguments: str, **variables: str) -> str:
+    environment = {**os.environ, **variables}
+    done = subprocess.run([LAUNCH / script, *arguments], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def command(path: Path, name: str, body: str) -> str:
+    """A folder for PATH with one command in it."""
+    file = path / name
+    file.write_text(f"#!/bin/bash\n{body}\n")
+    file.chmod(0o755)
+    return f"{path}:{os.environ['PATH']}"
+
+
+SAY = 'printf "%s\\n" "$@"'
+
+
+def test_one_host_runs_the_main_command_on_the_gpus_that_it_is_told(tmp_path):
+    path = command(tmp_path, "say", f'echo "$CUDA_VISIBLE_DEVICES"; {SAY}')
+    lines = said("gpu.sh", *ARGUMENTS, PATH=path, PYTHON="say", GPUS="2,3").splitlines()
+    assert lines == ["2,3", "-m", "rule_jax.main", *ARGUMENTS]
+
+
+def test_slurm_starts_a_process_a_node_and_all_end_with_one(tmp_path):
+    lines = said("slurm.sbatch", *ARGUMENTS, PATH=command(tmp_path, "srun", SAY)).splitlines()
+    main = ["python", "-m", "rule_jax.main", "--coordinator_address=auto", *ARGUMENTS]
+    assert lines == ["--kill-on-bad-exit=1", *main]
+    text = (LAUNCH / "slurm.sbatch").read_text()
+    options = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)$", text, re.MULTILINE))
+    assert (options["nodes"], options["ntasks-per-node"]) == ("4", "1")
+    assert "#SBATCH --requeue\n" in text
+
+
+def test_every_host_of_a_slice_gets_the_arguments_as_they_are(tmp_path):
+    shown = said("tpu_pod.sh", *ARGUMENTS, TPU="mine", ZONE="z-a", FOLDER="code here", PROJECT="p", DRY_RUN="1")
+    words = shlex.split(shown)
+    assert words[:6] == ["gcloud", "compute", "tpus", "tpu-vm", "ssh", "mine"]
+    assert {"--zone=z-a", "--worker=all", "--project=p"} <= set(words)
+    remote = next(word for word in words if word.startswith("--command=")).removeprefix("--command=")
+    (tmp_path / "code here").mkdir()
+    path = command(tmp_path, "python", f"pwd; {SAY}")
+    lines = subprocess.check_output(["bash", "-c", remote], cwd=tmp_path, env={"PATH": path}, text=True).splitlines()
+    assert lines == [f"{tmp_path}/code here", "-m", "rule_jax.main", "--coordinator_address=auto", *ARGUMENTS]
+
+
+def test_a_slice_without_a_name_is_told():
+    done = subprocess.run([LAUNCH / "tpu_pod.sh"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "set TPU to the name of the slice" in done.stderr
+
+
+def test_the_manifest_has_as_many_hosts_and_chips_as_its_slice_and_settings_that_exist():
+    manifest = yaml.safe_load((LAUNCH / "k8s_jobset.yaml").read_text())
+    assert (manifest["apiVersion"], manifest["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
+    (job,) = manifest["spec"]["replicatedJobs"]
+    hosts, pod = job["template"]["spec"], job["template"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert hosts["parallelism"] == hosts["completions"]
+    assert (hosts["completionMode"], pod["restartPolicy"]) == ("Indexed", "Never")
+    chips = container["resources"]["limits"]["google.com/tpu"]
+    shape = pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"]
+    assert hosts["parallelism"] * chips == math.prod(map(int, shape.split("x")))
+    assert container["command"] + container["args"][:1] == [
+        "python",
+        "-m",
+        "rule_jax.main",
+        "--coordinator_address=auto",
+    ]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    options = dict(argument.removeprefix("--").split("=", 1) for argument in container["args"])
+    settings = {k.removeprefix("config."): v for k, v in options.items() if k.startswith("config.")}
+    (point,) = points.resolve(
+        str(LAUNCH.parent / options["config"]),
+        [{key: int(value) if value.isdigit() else value for key, value in settings.items()}],
+        "k8s_jobset.yaml",
+    )
+    mesh = point.settings["mesh"]
+    assert mesh["fsdp"] * mesh["tensor"] == hosts["parallelism"] * chips
