@@ -40,6 +40,37 @@ def bucket(length: int, smallest: int = 16) -> int:
     return size
 
 
+def fine_bucket(length: int, smallest: int = 16) -> int:
+    """The padded length for `length`: in steps of 8, from 128 on of an eighth of the power of two below. More shapes
+    than `bucket` has, a third of its padding."""
+    step = max(8, 1 << max(0, (length - 1).bit_length() - 4))
+    return max(smallest, -(-length // step) * step)
+
+
+def plan(lengths: Sequence[int], most: int, *, ways: int, overhead: int) -> list[tuple[int, int, int]]:
+    """(start, stop, rows) of batches over ascending lengths: those that cost least.
+
+    A batch costs its rows times the padded length of its longest, and `overhead` besides. rows: a multiple of `ways`,
+    at most `most`, which `ways` divides; those beyond stop - start are left over. Where not all fit into one batch, one
+    that is not full is a shape of its own to compile, which costs 8 * most more.
+    """
+    total = len(lengths)
+    widths_N = np.asarray([fine_bucket(length) for length in lengths], np.int64)
+    rows_N = np.asarray([0, *(min(most, ways * fine_bucket(-(-n // ways), 8)) for n in range(1, min(most, total) + 1))])
+    fixed_N = overhead + 8 * most * ((rows_N < most) & (total > most))
+    best_N, since_N = np.zeros(total + 1, np.int64), np.zeros(total + 1, np.int64)
+    for stop in range(1, total + 1):
+        starts = np.arange(max(0, stop - most), stop)
+        costs = best_N[starts] + rows_N[stop - starts] * widths_N[stop - 1] + fixed_N[stop - starts]
+        since_N[stop], best_N[stop] = starts[np.argmin(costs)], costs.min()
+    batches, stop = [], total
+    while stop:
+        start = int(since_N[stop])
+        batches.append((start, stop, int(rows_N[stop - start])))
+        stop = start
+    return batches[::-1]
+
+
 def pad_prompts(ids: Sequence[Sequence[int]], length: int) -> Prompts:
     """Right-padded prompts [B, length]; none may be longer."""
     tokens_BP = np.zeros((len(ids), length), np.int32)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rule_jax import batching
 from rule_jax.types import Packed
@@ -115,3 +117,39 @@ def test_take_picks_rows_of_every_part():
     assert isinstance(got, Packed)
     for part, whole in zip(got, packed):
         np.testing.assert_array_equal(part, whole[[2, 0]])
+
+
+def test_fine_buckets_are_few_and_near():
+    lengths = range(1, 4097)
+    padded = [batching.fine_bucket(length) for length in lengths]
+    assert padded == sorted(padded)
+    assert all(length <= size for length, size in zip(lengths, padded))
+    assert all(size <= length * 9 / 8 + 1 for length, size in zip(lengths, padded) if length > 64)
+    assert len(set(padded)) < 60
+
+
+@given(
+    st.lists(st.integers(1, 400), max_size=60).map(sorted),
+    st.sampled_from([(8, 1), (16, 2), (24, 8)]),
+    st.integers(0, 2000),
+)
+def test_a_plan_has_every_row_once_in_batches_that_the_devices_divide(lengths, sizes, overhead):
+    most, ways = sizes
+    found = batching.plan(lengths, most, ways=ways, overhead=overhead)
+    assert [row for start, stop, _ in found for row in range(start, stop)] == list(range(len(lengths)))
+    for start, stop, rows in found:
+        assert stop - start <= rows <= most
+        assert rows % ways == 0
+
+
+def test_short_and_long_prompts_share_a_batch_only_where_another_costs_more():
+    lengths = [24] * 32 + [256] * 32
+    assert batching.plan(lengths, 64, ways=1, overhead=100) == [(0, 32, 32), (32, 64, 32)]
+    saved = 32 * (256 - 24)
+    assert len(batching.plan(lengths, 64, ways=1, overhead=saved - 1)) == 2
+    assert batching.plan(lengths, 64, ways=1, overhead=saved + 1) == [(0, 64, 64)]
+
+
+def test_a_batch_that_is_nearly_full_is_filled_rather_than_compiled_apart():
+    assert [rows for _, _, rows in batching.plan([16] * 56, 32, ways=1, overhead=0)] == [32, 32]
+    assert [rows for _, _, rows in batching.plan([16] * 24, 32, ways=1, overhead=0)] == [24]

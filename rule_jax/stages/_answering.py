@@ -19,6 +19,8 @@ from rule_jax.stages._likelihood import Padding
 from rule_jax.text import chat
 from rule_jax.types import Task
 
+STEP_COST = 16  # of one more decoding step, for however few rows, in padded prompt tokens
+
 
 @dataclass(frozen=True)
 class _Request:
@@ -73,7 +75,7 @@ class Answerer:
         """(rows, requests) that one program call can answer together, of similar length to waste little padding; what
         has its texts already is not asked.
 
-        Requests that do not fill one batch get the next of few smaller sizes; of several batches all have one shape.
+        Few batches against little padding: see `batching.plan`.
         """
         groups: dict[tuple[int, int, float], list[_Request]] = defaultdict(list)
         for task in tasks:
@@ -81,11 +83,13 @@ class Answerer:
                 if texts[task.name][row]:
                     continue
                 groups[task.samples, task.max_new_tokens, task.temperature].append(_Request(task, row, ids))
-        for (samples, _, _), requests in groups.items():
-            size = self.run.config.evaluate.batch // samples
+        ways = sharding.row_shards(self.run.mesh)
+        for (samples, longest, _), requests in groups.items():
             ordered = sorted(requests, key=lambda request: len(request.ids))
-            rows = size if len(ordered) > size else min(size, self._fewer(len(ordered)))
-            yield from ((rows, ordered[start : start + size]) for start in range(0, len(ordered), size))
+            lengths = [len(request.ids) for request in ordered]
+            size = self.run.config.evaluate.batch // samples
+            for start, stop, rows in batching.plan(lengths, size, ways=ways, overhead=STEP_COST * longest):
+                yield rows, ordered[start:stop]
 
     def _answer(self, params: Params, number: int, batch: list[_Request], rows: int) -> list[list[str]]:
         task = batch[0].task
@@ -101,7 +105,7 @@ class Answerer:
         ids = [request.ids for request in batch]
         used = sum(map(len, ids))
         ids += [ids[0]] * (rows - len(ids))
-        prompts = batching.pad_prompts(ids, batching.bucket(max(map(len, ids))))
+        prompts = batching.pad_prompts(ids, batching.fine_bucket(max(map(len, ids))))
         rows_B = np.arange(rows, dtype=np.int32)
         rollout = self.programs[shape](
             params,
@@ -117,10 +121,6 @@ class Answerer:
         flat = [response[b, g, : length[b, g]] for b in range(len(batch)) for g in range(task.samples)]
         texts = chat.decode(self.examined.tokenizer, flat)
         return [texts[b * task.samples : (b + 1) * task.samples] for b in range(len(batch))]
-
-    def _fewer(self, asked: int) -> int:
-        ways = sharding.row_shards(self.run.mesh)
-        return ways * batching.bucket(-(-asked // ways))
 
 
 def _encode(run: Run, examined: Subject, task: Task, system: str) -> list[tuple[int, list[int]]]:
