@@ -138,6 +138,7 @@ def get_config() -> ConfigDict:
         "temperature": 1.0,
         "max_prompt_tokens": 512,
         "max_new_tokens": 16,
+        "rollout_parts": 1,  # more: the batch is sampled in so many parts, of which one at a time holds its caches
         "microbatches": 1,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
         "schedule": {"peak": 3.5e-4, "warmup_steps": 0, "decay": "linear"},

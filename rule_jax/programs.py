@@ -172,29 +172,33 @@ def cast(params: Any, dtype: Any) -> Any:
 
 
 def make_generate(
-    model: Model, mesh: Mesh, *, samples: int, max_new_tokens: int, eos_ids: tuple[int, ...]
+    model: Model, mesh: Mesh, *, samples: int, max_new_tokens: int, eos_ids: tuple[int, ...], parts: int = 1
 ) -> Callable[..., Rollout]:
     """generate(params, prompts, key, step, rows_B, temperature) -> Rollout, rows spread over the mesh.
 
-    The random keys are folded from (key, step, row, sample, token), so a batch may be cut or padded in any way.
+    The random keys are folded from (key, step, row, sample, token), so a batch may be cut or padded in any way. parts:
+    how many of it are sampled one after the other; only one has its caches at a time.
     """
 
     def run(
         params: Params, prompts: Prompts, key: jax.Array, step: jax.Array, rows_B: jax.Array, temperature: jax.Array
     ) -> Rollout:
-        return sampling.generate(
-            model,
-            params,
-            prompts,
-            jax.random.fold_in(key, step),
-            rows_B,
-            temperature,
-            samples=samples,
-            max_new_tokens=max_new_tokens,
-            eos_ids=eos_ids,
-        )
+        def answer(part: tuple[Prompts, jax.Array]) -> Rollout:
+            return sampling.generate(
+                model,
+                params,
+                part[0],
+                jax.random.fold_in(key, step),
+                part[1],
+                temperature,
+                samples=samples,
+                max_new_tokens=max_new_tokens,
+                eos_ids=eos_ids,
+            )
 
-    return jax.jit(run, out_shardings=sharding.rows(mesh))
+        return _by_rows(answer, (prompts, rows_B), parts)
+
+    return jax.jit(sharding.traced_on(mesh, run), out_shardings=sharding.rows(mesh))
 
 
 def make_score(model: Model, mesh: Mesh, *, chunk: int | None) -> Callable[..., TokenStatistics]:
@@ -204,7 +208,7 @@ def make_score(model: Model, mesh: Mesh, *, chunk: int | None) -> Callable[..., 
     def run(params: Params, packed: Packed, asked_BTA: jax.Array) -> TokenStatistics:
         return token_statistics(model.packed_hidden(params, packed), model.head(params), asked_BTA, chunk=chunk)
 
-    return jax.jit(run, out_shardings=sharding.rows(mesh))
+    return jax.jit(sharding.traced_on(mesh, run), out_shardings=sharding.rows(mesh))
 
 
 def response_logprobs(
@@ -275,7 +279,7 @@ def make_targets(
         )
         return (rollout, targets), metrics
 
-    return jax.jit(run, out_shardings=(sharding.rows(mesh), sharding.replicated(mesh)))
+    return jax.jit(sharding.traced_on(mesh, run), out_shardings=(sharding.rows(mesh), sharding.replicated(mesh)))
 
 
 def make_take(mesh: Mesh) -> Callable[[Any, Any], Any]:
@@ -380,7 +384,7 @@ def make_update(
         return state.replace(step=state.step + 1, params=params, opt_state=opt_state), metrics  # type: ignore[attr-defined]
 
     where = state_shardings(model, mesh, optimizer)
-    return jax.jit(update, donate_argnums=0, out_shardings=(where, sharding.replicated(mesh)))
+    return jax.jit(sharding.traced_on(mesh, update), donate_argnums=0, out_shardings=(where, sharding.replicated(mesh)))
 
 
 def _strided(x: jax.Array, parts: int) -> jax.Array:

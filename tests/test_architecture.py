@@ -18,7 +18,7 @@ FLOORS = (
     ("models", "sharding", "reporting"),
     ("sampling", "algorithms", "objectives", "moments", "quantization"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf", "peft", "offline"),
-    ("stages", "builder"),
+    ("stages", "builder", "planning"),
     ("main", "chat", "build", "convert", "report", "plan", "bench", "sweep"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -29,11 +29,13 @@ NEIGHBOURS = {  # (importer, imported) on one floor, allowed
     ("telemetry", "processes"),
     ("telemetry", "trackers"),
     ("benchmarks", "data"),
+    ("models", "sharding"),
     ("hf", "programs"),
     ("peft", "hf"),
     ("checkpoint", "programs"),
     ("offline", "programs"),
     ("builder", "stages"),
+    ("planning", "stages"),
     ("build", "main"),
     ("bench", "main"),
     ("plan", "main"),

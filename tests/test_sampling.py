@@ -18,12 +18,12 @@ EOS = (3, 11, 20)
 
 @pytest.fixture(scope="session")
 def generate(tiny, mesh8):
-    """generate(prompts, rows, temperature=..., step=..., max_new_tokens=..., eos_ids=...), each program made once."""
+    """generate(prompts, rows, temperature=..., step=..., eos_ids=..., parts=..., ...), each program made once."""
     model, params = tiny()
     made = functools.cache(functools.partial(programs.make_generate, model, mesh8))
 
-    def run(prompts=PROMPTS, rows=ROWS, *, temperature=1.0, step=0, key=5, samples=3, max_new_tokens=7, eos_ids=EOS):
-        program = made(samples=samples, max_new_tokens=max_new_tokens, eos_ids=eos_ids)
+    def run(prompts=PROMPTS, rows=ROWS, *, temperature=1.0, step=0, key=5, samples=3, max_new_tokens=7, **more):
+        program = made(samples=samples, max_new_tokens=max_new_tokens, **{"eos_ids": EOS, **more})
         rollout = program(params, prompts, jax.random.key(key), jnp.int32(step), rows, jnp.float32(temperature))
         return Rollout(Prompts(*map(np.asarray, rollout.prompts)), *map(np.asarray, rollout[1:]))
 
@@ -108,6 +108,13 @@ def test_an_answer_belongs_to_its_row_number(generate):
     np.testing.assert_allclose(moved.logprobs_BGR, base.logprobs_BGR[order], atol=1e-5)
     other_rows = generate(rows=ROWS + 100)
     assert (other_rows.response_BGR != base.response_BGR).any(axis=(1, 2)).all()
+
+
+def test_parts_of_a_batch_answer_like_the_whole(generate):
+    whole, parts = generate(), generate(parts=2)
+    np.testing.assert_array_equal(parts.response_BGR, whole.response_BGR)
+    np.testing.assert_array_equal(parts.prompts.tokens_BP, whole.prompts.tokens_BP)
+    np.testing.assert_allclose(parts.logprobs_BGR, whole.logprobs_BGR, atol=1e-5)
 
 
 def test_padding_of_the_prompt_is_never_seen(generate):

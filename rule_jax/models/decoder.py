@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from rule_jax import sharding
 from rule_jax.models.layers import Block, DecoderConfig, Ends, Rotation
 from rule_jax.ops import rope
 from rule_jax.ops.attention import attention, shared_prefix_attention, within
@@ -122,7 +123,7 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         return norm(params, x_BND), kv
 
     def embed(params: Params, tokens_BN: jax.Array) -> jax.Array:
-        return ends.apply({"params": params["ends"]}, tokens_BN, method="embed")  # type: ignore[return-value]
+        return sharding.spread(ends.apply({"params": params["ends"]}, tokens_BN, method="embed"))  # type: ignore[arg-type]
 
     def norm(params: Params, x_BND: jax.Array) -> jax.Array:
         return ends.apply({"params": params["ends"]}, x_BND, method="norm")  # type: ignore[return-value]

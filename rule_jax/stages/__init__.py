@@ -108,14 +108,14 @@ def subject(run: Run) -> Subject:
     return load_subject(run, Path(files.read_json(run.workdir / "data" / "model.json")["path"]))
 
 
-def check_divides(run: Run, what: str, rows: int, microbatches: int = 1) -> None:
-    """Raises UserError unless `rows` can be cut into microbatches and spread over the mesh."""
+def check_divides(run: Run, what: str, rows: int, parts: int = 1, called: str = "microbatches") -> None:
+    """Raises UserError unless `rows` can be cut into parts (as the config calls them) and spread over the mesh."""
     ways = sharding.row_shards(run.mesh)
-    if microbatches < 1:
-        raise UserError(f"{what} is cut into microbatches={microbatches}: it must be at least 1")
-    if rows < 1 or rows % (ways * microbatches):
+    if parts < 1:
+        raise UserError(f"{what} is cut into {called}={parts}: it must be at least 1")
+    if rows < 1 or rows % (ways * parts):
         raise UserError(
-            f"{what}={rows} must be a positive multiple of {ways * microbatches}: {microbatches} microbatches times "
+            f"{what}={rows} must be a positive multiple of {ways * parts}: {parts} {called} times "
             f"{ways} ways of the mesh's data and fsdp axes"
         )
 

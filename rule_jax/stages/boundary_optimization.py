@@ -44,7 +44,9 @@ def check(run: Run) -> None:
     chosen, replayed = algorithm(run), settings.replay.groups
     prompts = settings.forget_prompts + settings.boundary_prompts
     parts = settings.microbatches * chosen.minibatches
-    check_divides(run, f"config.{STAGE}.forget_prompts + boundary_prompts", prompts, parts)
+    what = f"config.{STAGE}.forget_prompts + boundary_prompts"
+    check_divides(run, what, prompts, parts)
+    check_divides(run, what, prompts, settings.rollout_parts, "rollout_parts")
     if replayed:
         check_positive(f"{STAGE}.replay", settings.replay, "groups", "capacity", "store_steps")
         check_divides(run, f"config.{STAGE}.replay.groups", replayed, parts)
@@ -85,6 +87,7 @@ def run(run: Run) -> None:
         samples=settings.samples,
         max_new_tokens=settings.max_new_tokens,
         eos_ids=learner.eos_ids,
+        parts=settings.rollout_parts,
     )
 
     with (
