@@ -26,7 +26,6 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable
@@ -42,6 +41,7 @@ from rule_jax.checkpoint import Checkpoints
 from rule_jax.errors import UserError, nearest, one_line
 from rule_jax.models import lora
 from rule_jax.ops.work import Work, work
+from rule_jax.planning.machines import Ceilings, ceilings, seconds
 from rule_jax.stages import Run, Subject, boundary_optimization, rejection_steering
 from rule_jax.stages._scoring import score
 from rule_jax.stages._updates import Updates
@@ -62,14 +62,6 @@ REPEATS = flags.DEFINE_integer("repeats", 5, "Timed calls after the first.", low
 EOS = flags.DEFINE_bool("eos", False, "Answers end at the model's end token, as in a run.")
 JSON = flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
 NEVER = -1  # no token
-
-
-@dataclasses.dataclass(frozen=True)
-class Ceilings:
-    """Of all devices together, by measurement: flops and bytes per second."""
-
-    flops: float
-    bytes: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +122,7 @@ class Bench:
             samples=settings.samples,
             max_new_tokens=settings.max_new_tokens,
             eos_ids=learner.eos_ids if eos else (NEVER,),
+            parts=settings.rollout_parts,
         )
         self.rollout_arguments = (
             self.prompts, jax.random.key(0), np.int32(0), self.rows_B, np.float32(settings.temperature)
@@ -224,22 +217,11 @@ def measure(bench: Bench, wanted: Sequence[str], repeats: int) -> Iterator[Timin
     """Times the phases that are wanted, one after the other."""
     for name, call, its_work in bench.phases():
         if name in wanted:
-            seconds = [_seconds(call) for _ in range(1 + repeats)]
-            first, later = seconds[0], seconds[1:]
+            taken = [seconds(call) for _ in range(1 + repeats)]
+            first, later = taken[0], taken[1:]
             texts = name in ("score", "sft")
             tokens = bench.answers * bench.length if texts else bench.answers_tokens
             yield Timing(name, max(first - statistics.median(later), 0.0), later, tokens, its_work())
-
-
-def ceilings(devices: int, dtype: Any, repeats: int = 5) -> Ceilings:
-    """What one device does at best, times their number: a product of two large matrices, a copy of a large array."""
-    on_cpu = jax.default_backend() == "cpu"
-    size, copied = (2048, 2**26) if on_cpu else (8192, 2**29)
-    left = jnp.ones((size, size), dtype)
-    array = jnp.ones(copied, jnp.float32)
-    product = min(_seconds(lambda: jax.block_until_ready(left @ left)) for _ in range(1 + repeats))
-    copy = min(_seconds(lambda: jax.block_until_ready(jnp.copy(array))) for _ in range(1 + repeats))
-    return Ceilings(devices * 2.0 * size**3 / product, devices * 2.0 * array.nbytes / copy)
 
 
 def peak_bytes() -> int:
@@ -328,12 +310,6 @@ def main(argv: Sequence[str]) -> None:
     print(f"ceilings: {best.flops / 1e12:.3f} TFLOP/s in a matmul, {best.bytes / 1e9:.1f} GB/s in a copy")
     print(table(found))
     print(f"peak memory {what['peak_bytes'] / 1e9:.2f} GB")
-
-
-def _seconds(call: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
 
 
 def _subject(run: Run, wanted: Sequence[str]) -> Subject:

@@ -14,6 +14,9 @@ import pytest
 from configs import grpo, ppo
 from rule_jax import plan, sharding
 from rule_jax.errors import UserError
+from rule_jax.planning import machines, shapes
+from rule_jax.planning.hlo import Cost
+from rule_jax.planning.needs import Need
 from rule_jax.stages import Run
 
 ROOT = Path(__file__).parent.parent
@@ -51,8 +54,8 @@ def path(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def short_texts(monkeypatch):
-    monkeypatch.setattr(plan, "TEXT", 32)
-    monkeypatch.setattr(plan, "ANSWER", 4)
+    monkeypatch.setattr(shapes, "TEXT", 32)
+    monkeypatch.setattr(shapes, "ANSWER", 4)
 
 
 def run_of(path, mesh=(1, 2, 2), recipe=grpo, **changes):
@@ -65,7 +68,7 @@ def run_of(path, mesh=(1, 2, 2), recipe=grpo, **changes):
 
 def held(path, mesh=(1, 1, 1), recipe=grpo, **changes):
     """{program: {kind: bytes on a device}} without compiling."""
-    return {program.name: plan.held(program) for program in plan.programs_of(run_of(path, mesh, recipe, **changes))}
+    return {program.name: shapes.held(program) for program in shapes.programs_of(run_of(path, mesh, recipe, **changes))}
 
 
 def test_every_program_of_a_run_is_compiled_and_counted(path):
@@ -108,24 +111,21 @@ def test_a_critic_and_replayed_groups_are_planned_with_the_policy(path):
     assert more["update"]["batch"] == 2 * held(path)["update"]["batch"] + 16  # and which rows are replayed
 
 
-def test_what_the_compiler_of_a_tpu_refuses_is_read_from_its_words():
-    said = "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO temporaries (16.50G) exc"
-    assert plan._refused(said) == int(16.5 * 2**30)
-    with pytest.raises(UserError, match="the compiler failed: INTERNAL: no"):
-        plan._refused("INTERNAL: no\nmore")
-
-
 def test_the_verdict_names_the_program_and_the_knobs():
     room = int(15.75 * 2**30)
+    cost = Cost(2e12, 3e9, {"all-gather": (4.0, 5e9)}, 4e9)
     needs = [
-        plan.Need("rollout", 1.0, {"rollout copy": 10**9, "temporaries": 10**9}, room),
-        plan.Need("update", 61.0, {"trained": 10 * 10**9, "temporaries": 9 * 10**9}, room),
+        Need("rollout", "b", 20, 1.0, {"rollout copy": 10**9, "temporaries": 10**9}, room, cost, {"compute": 1.0}),
+        Need("update", "b", 20, 61.0, {"trained": 10 * 10**9, "temporaries": 9 * 10**9}, room),
     ]
     assert [need.fits for need in needs] == [True, False]
-    head, fits, fits_not = plan.table(needs).splitlines()
+    head, fits, fits_not = plan.memory_table(needs).splitlines()
     assert head.split() == ["program", "rollout", "copy", "temporaries", "trained", "sum", "of", "compiled", "in"]
     assert fits.split() == ["rollout", "1.00", "1.00", "2.00", "16.91", "fits", "1", "s"]
     assert fits_not.split()[:5] == ["update", "9.00", "10.00", "19.00", "16.91"]
+    head, row = plan.work_table(needs).splitlines()
+    assert head.split() == ["program", "TFLOP", "memory", "GB", "all-gather", "GB", "compute", "s", "bound", "runs"]
+    assert row.split() == ["rollout", "2.000", "3.00", "5.000", "1.000", "compute", "20"]
     assert set(plan.KNOBS) >= {need.program for need in needs}
 
 
@@ -139,10 +139,33 @@ def test_the_command_prints_json_for_this_machine(path):
     small = [f"--config.{key}={value}" for key, value in SMALL.items()]
     done = command(f"--config.model.path={path}", "--programs=update,copy", "--json", *small)
     assert done.returncode == 0, done.stderr
-    (copy, update) = json.loads(done.stdout)
+    said = json.loads(done.stdout)
+    (copy, update), training = said["programs"], said["training"]
     assert (copy["program"], update["program"]) == ("copy", "update")
     assert update["total"] == sum(update["kinds"].values())
     assert update["fits"] is True
+    assert update["cost"]["flops"] > copy["cost"]["flops"] == 0
+    assert update["step_s"] == max(update["least"].values()) > 0
+    assert training["seconds"] == pytest.approx(sum(each["runs"] * each["step_s"] for each in (copy, update)))
+
+
+def test_the_command_prints_tables_and_what_the_whole_takes(path):
+    small = [f"--config.{key}={value}" for key, value in SMALL.items()]
+    done = command(f"--config.model.path={path}", "--programs=rollout", *small)
+    assert done.returncode == 0, done.stderr
+    work = done.stdout.split("One run of each program")[1]
+    assert all(word in work for word in ("rollout", "compute s", "memory s", "bound"))
+    assert "training (rollout) takes 0.00 h at least" in done.stdout
+
+
+def test_the_command_searches_a_mesh(path):
+    small = [f"--config.{key}={value}" for key, value in SMALL.items()]
+    done = command(f"--config.model.path={path}", "--search=1", "--json", *small)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert found["fits"] is True
+    assert found["mesh"] == {"data": 1, "fsdp": 1, "tensor": 1}
+    assert [need["program"] for need in found["programs"]] == ["rollout", "update"]
 
 
 def test_what_a_user_can_mend_is_one_line(path):
@@ -156,12 +179,15 @@ def test_what_cannot_be_planned_is_told(path):
         next(plan.plan(run_of(path), ["updat"]))
     with pytest.raises(UserError, match=r"config\.model\.path is empty"):
         next(plan.plan(run_of("")))
+    for unknown in ("v9:2x2", "tpu", "V5e:4x4"):
+        with pytest.raises(UserError, match="is not known; known: v4:2x2x1 to 16x16x16, v5e:2x2 to 16x16"):
+            machines.devices(unknown)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="libtpu is there")
 def test_a_slice_needs_its_compiler():
     with pytest.raises(UserError, match=r"pip install 'rule_jax\[tpu\]'"):
-        plan.devices("v5e:4x4")
+        machines.devices("v5e:4x4")
 
 
 @pytest.mark.slow
@@ -171,9 +197,12 @@ def test_a_slice_that_is_not_here_is_planned_for(path):
     small = [f"--config.{key}={value}" for key, value in SMALL.items()]
     done = command("--topology=v5e:2x2", *wide, *small, "--programs=rollout,update")
     assert done.returncode == 0, done.stderr
-    for need in json.loads(done.stdout):
+    for need in json.loads(done.stdout)["programs"]:
         assert need["room"] == int(15.75 * 2**30)
         assert 0 < need["total"] < 1e9
+        assert need["bound"] in ("compute", "memory", "interconnect")
+        assert need["cost"]["collectives"].keys() & {"all-gather", "all-reduce"}
     refused = command("--topology=v5e:3", *wide, *small)
     assert refused.returncode == 2
     assert "--topology=v5e:3 is not known" in refused.stderr.splitlines()[-1]
+    assert "v6e:2x2 to 16x16" in refused.stderr.splitlines()[-1]

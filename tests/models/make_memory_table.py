@@ -19,6 +19,7 @@ import jax
 
 from configs import rwku_llama3_8b_grpo
 from rule_jax import plan, sharding
+from rule_jax.planning import machines, shapes
 from rule_jax.stages import Run
 
 LLAMA_8B = {
@@ -63,7 +64,7 @@ def run_of(name: str, path: str) -> Run:
     config: Any = rwku_llama3_8b_grpo.get_config()
     parts = {"boundary_optimization.microbatches": PROMPTS // fsdp, "model.path": path}
     config.update_from_flattened_dict({**ALL, **parts, **own})
-    mesh = sharding.make_mesh(data=1, fsdp=fsdp, tensor=tensor, devices=plan.devices(topology)[:count])
+    mesh = sharding.make_mesh(data=1, fsdp=fsdp, tensor=tensor, devices=machines.devices(topology)[:count])
     return Run(config, Path("."), Path("."), mesh)
 
 
@@ -74,11 +75,11 @@ def compiled(run: Run) -> dict[str, dict[str, int]]:
 
 def counted(run: Run) -> dict[str, dict[str, int]]:
     """The same without temporaries, but with those of them that can be counted."""
-    found = {program.name: plan.held(program) for program in plan.programs_of(run) if program.name in PROGRAMS}
-    shapes, settings = plan.Shapes(run), run.config.boundary_optimization
-    prompts = shapes.prompts(settings.forget_prompts + settings.boundary_prompts)
-    prefill = lambda params, prompts: shapes.model.prefill(params, prompts, settings.samples, settings.max_new_tokens)  # noqa: E731
-    caches = jax.tree.leaves(jax.eval_shape(prefill, shapes.copy, prompts)[1])
+    found = {program.name: shapes.held(program) for program in shapes.programs_of(run) if program.name in PROGRAMS}
+    its, settings = shapes.Shapes(run), run.config.boundary_optimization
+    prompts = its.prompts(settings.forget_prompts + settings.boundary_prompts)
+    prefill = lambda params, prompts: its.model.prefill(params, prompts, settings.samples, settings.max_new_tokens)  # noqa: E731
+    caches = jax.tree.leaves(jax.eval_shape(prefill, its.copy, prompts)[1])
     # Rows are spread over data and fsdp, key heads over tensor: every mesh here divides both.
     found["rollout"]["caches"] = sum(x.size * x.dtype.itemsize for x in caches) // run.mesh.size
     found["update"]["gradients"] = found["update"]["trained"]
