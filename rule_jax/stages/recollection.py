@@ -19,6 +19,10 @@ from rule_jax.text.refusal import is_refusal
 from rule_jax.types import Kind, PromptRecord, Task
 
 FILE = "own_words"
+WITHOUT = (
+    'take "recollection" out of config.stages and set own_words in config.boundary_optimization.forms and retain_share '
+    "to 0"
+)
 SIDES: tuple[tuple[Kind, str], ...] = (("forget", "samples"), ("boundary", "boundary_samples"))
 
 
@@ -41,6 +45,12 @@ def run(run: Run) -> None:
     settings, examined = run.config.recollection, subject(run)
     facts = {kind: facts_of(run.records(kind)) for kind, _ in SIDES}
     retain = run.records("retain")
+    check_facts(facts)
+    if run.config.boundary_optimization.retain_share and not retain:
+        raise UserError(
+            "the data has no retain records, of which config.boundary_optimization.retain_share wants some in a batch: "
+            "set it to 0"
+        )
     alone = [_alone(kind, facts[kind], settings[samples], settings.max_new_tokens) for kind, samples in SIDES]
     unanswered = tuple(record for record in retain if not record.answers)
     tasks = [*alone, Task("retain", unanswered, judge=_no_verdict)]
@@ -50,11 +60,11 @@ def run(run: Run) -> None:
     for task, (kind, _) in zip(alone, SIDES):
         asked = zip(task.records, texts[task.name])
         found = [made for name, said in asked for made in beginnings(kind, name.entity, said, facts[kind][name.entity])]
-        if facts[kind] and not found:
+        if not found:
             raise UserError(
                 f"left alone with the names of the {kind} records, the base model tells none of their facts within "
                 f"config.recollection.max_new_tokens={settings.max_new_tokens} tokens; raise that or its samples, or "
-                "take the stage out of config.stages"
+                f"{WITHOUT}"
             )
         own += found
     replies = {record: said[0] for record, said in zip(unanswered, texts["retain"]) if said}  # none: too long a prompt
@@ -65,6 +75,16 @@ def run(run: Run) -> None:
     processes.wait("recollection")
     counts = " and ".join(f"{sum(record.kind == kind for record in own)} {kind}" for kind, _ in SIDES)
     telemetry.info(f"recollection: {counts} beginnings that lead to a fact; {len(answered)} retain queries answered")
+
+
+def check_facts(facts: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """Raises UserError for a side whose records tell no facts of any entity, so that nothing could be looked for."""
+    for kind, known in facts.items():
+        if not known:
+            raise UserError(
+                f"none of the {kind} records has both a name and an answer, so that no fact is known which the base "
+                f"model could come to speak of; give answers, or {WITHOUT}"
+            )
 
 
 def _alone(kind: Kind, facts: Mapping[str, Sequence[str]], samples: int, max_new_tokens: int) -> Task:

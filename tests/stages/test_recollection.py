@@ -68,3 +68,13 @@ def test_numbers_that_make_no_sense_are_told(tmp_path, name, value, told):
     config.recollection[name] = value
     with pytest.raises(UserError, match=told):
         recollection.check(Run(config, tmp_path, tmp_path, make_mesh(data=-1, fsdp=1, tensor=1)))
+
+
+def test_records_without_answers_leave_nothing_to_look_for():
+    records = {
+        "forget": [PromptRecord("a", "forget", target="Ina Volk")],
+        "boundary": [PromptRecord("b", "boundary", entity="Olaf Brandt", answers=("Holmere",))],
+    }
+    facts = {kind: recollection.facts_of(of) for kind, of in records.items()}
+    with pytest.raises(UserError, match="none of the forget records has both a name and an answer"):
+        recollection.check_facts(facts)
