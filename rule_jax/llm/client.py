@@ -155,17 +155,17 @@ class Client:
         budget is spent. On an interrupt only the requests in flight are lost.
         """
         settled: dict[Request, Future[T | SetAside]] = {request: Future() for request in requests}
-        with _elsewhere(self._settle_all(settled, parse)):
+        with _elsewhere(self.endpoint.connect(self._pace), lambda api: self._settle_all(api, settled, parse)):
             for request in requests:
                 yield settled[request].result()
 
-    async def _settle_all(self, settled: Mapping[Request, Future], parse: Callable) -> None:
+    async def _settle_all(self, api: openai.AsyncOpenAI, settled: Mapping[Request, Future], parse: Callable) -> None:
         """Gives every future its answer; after a failure those that are left get that, and nothing new is begun."""
         waiting = iter(settled.items())  # shared: each request goes to one worker
         failures: list[BaseException] = []
         self._purse = Purse(self._budget, self._purse.spent)
 
-        async def work(api: openai.AsyncOpenAI) -> None:
+        async def work() -> None:
             for request, future in waiting:
                 try:
                     future.set_result(await self._settle(api, request, parse))
@@ -175,8 +175,7 @@ class Client:
                     return
 
         try:
-            async with self.endpoint.connect(self._pace) as api:
-                await asyncio.gather(*(work(api) for _ in range(min(self.concurrency, len(settled)))))
+            await asyncio.gather(*(work() for _ in range(min(self.concurrency, len(settled)))))
         except BaseException as error:  # whatever it is, nobody may wait for ever
             failures.append(error)
         for future in settled.values():
@@ -292,19 +291,23 @@ class _NoReply(Exception):
 
 
 @contextlib.contextmanager
-def _elsewhere(work: Coroutine[Any, Any, None]) -> Iterator[None]:
-    """A coroutine at work in a thread of its own while the block lasts; what is left of it then is cancelled.
+def _elsewhere(
+    api: openai.AsyncOpenAI, work: Callable[[openai.AsyncOpenAI], Coroutine[Any, Any, None]]
+) -> Iterator[None]:
+    """work(api) goes on in a thread of its own while the block lasts; what is left of it then is cancelled.
 
-    An interrupt thus meets the caller's own code, and never the inside of an event loop, where it can be lost.
+    An interrupt thus meets the caller's own code, and never the inside of an event loop, where it can be lost. The
+    connections are closed by another task than the one that is cancelled: closing, too, can be cut off half-way.
     """
     begun: Future[Callable[[], Any]] = Future()
 
-    async def cancellable() -> None:
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        begun.set_result(lambda: loop.call_soon_threadsafe(task.cancel))  # type: ignore[union-attr]
-        await work
+    async def closing() -> None:
+        async with api:
+            task, loop = asyncio.create_task(work(api)), asyncio.get_running_loop()
+            begun.set_result(lambda: loop.call_soon_threadsafe(task.cancel))
+            await asyncio.wait([task])
 
-    thread = threading.Thread(target=lambda: asyncio.run(cancellable()), name="requests", daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(closing()), name="requests", daemon=True)
     thread.start()
     try:
         yield

@@ -1,5 +1,6 @@
 """The client against a server that speaks the API over loopback, and misbehaves."""
 
+import gc
 import json
 import os
 import signal
@@ -84,6 +85,56 @@ def test_what_came_before_a_failure_is_answered(journal):
         assert [next(answers), next(answers)] == [{"echo": "a"}, {"echo": "b"}]
         with pytest.raises(UserError, match="quota of the account"):
             next(answers)
+
+
+def unreadable(reply):
+    raise KeyError(reply)
+
+
+def all_of_them(used):
+    assert len(used.ask(asked(*map(str, range(40))), json_object)) == 40
+
+
+def a_failure_in_parse(used):
+    with pytest.raises(KeyError):
+        used.ask(asked(*map(str, range(40))), unreadable)
+
+
+def a_spent_budget(used):
+    with pytest.raises(UserError, match="raise the budget"):
+        used.ask(asked(*map(str, range(100))), json_object)
+
+
+def the_first_is_enough(used):
+    answers = used.stream(asked(*map(str, range(100))), json_object)
+    next(answers)
+    answers.close()
+
+
+def an_interrupt(used):
+    answers = used.stream(asked(*map(str, range(100))), json_object)
+    next(answers)
+    with pytest.raises(KeyboardInterrupt):
+        answers.throw(KeyboardInterrupt)  # where a signal finds the caller
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"),
+    [(all_of_them, 0), (a_failure_in_parse, 0), (a_spent_budget, 50), (the_first_is_enough, 0), (an_interrupt, 0)],
+)
+def test_whichever_way_it_ends_every_connection_is_closed(tmp_path, monkeypatch, path, limit):
+    lost: list[
+        str
+    ] = []  # "unclosed transport", "unclosed socket": else an error of whichever test collects the garbage
+    gc.collect()
+    monkeypatch.setattr(sys, "unraisablehook", lambda fault: lost.append(str(fault.exc_value)))
+    with FakeLLM(mischief=lambda number, body: "tardy") as server:
+        for number in range(3):  # which task ends first is a matter of chance
+            with Journal(tmp_path / str(number)) as journal:
+                path(client(journal, server, concurrency=40, budget={"requests": limit, "tokens": 0, "money": 0}))
+        gc.collect()
+    assert not lost
+    assert server.most_in_flight > 4
 
 
 @pytest.mark.parametrize(
@@ -319,13 +370,15 @@ def test_a_killed_run_pays_twice_for_nothing_but_what_was_in_flight(tmp_path, si
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with FakeLLM(mischief=lambda number, body: "tardy") as server:
         file = tmp_path / "replies.jsonl"
-        command = [sys.executable, "-c", SCRIPT, server.base_url, str(file)]
-        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "FAKE_KEY": KEY}, stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-W", "always::ResourceWarning", "-c", SCRIPT, server.base_url, str(file)]
+        with (tmp_path / "stderr").open("wb") as stderr:
+            process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "FAKE_KEY": KEY}, stderr=stderr)
         deadline = time.monotonic() + 60
         while len(server.bodies) < 12 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
         os.kill(process.pid, sign)
         assert process.wait() != 0
+        assert "unclosed" not in (tmp_path / "stderr").read_text()
         before = sum(server.paid.values())
         assert before < 40
         with Journal(file) as journal:
