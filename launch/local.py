@@ -99,6 +99,8 @@ class Runner:
     def __call__(self, points: Sequence[Point], *, retry: bool = False) -> None:
         """Returns when every point is done or has failed. retry: those that failed before are tried again."""
         self.points = list(points)
+        if not self.points:
+            return
         if retry:
             for point in points:
                 self.places.failure(point).unlink(missing_ok=True)

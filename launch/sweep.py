@@ -6,6 +6,7 @@
     --dry_run             prints the points, what is done of them and how long the rest may take; runs nothing
     --retry               tries again what failed; without it, failed points are listed and left alone
     --collect             only makes the table and the page again, of the runs that are there
+    --commands            only prints a command line for each point that is not done, to be run elsewhere
     --only=TEXT           only the points whose name has the text in it
     --processes=2         points side by side, the machine's cores dealt out among them
     --devices=0,1,2,3     or one point a GPU: each process sees its own alone
@@ -21,12 +22,13 @@ done, 1 some points failed, 2 the input needs mending.
 import ast
 import contextlib
 import os
+import shlex
 import signal
 import statistics
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from absl import flags
 
@@ -40,15 +42,10 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Each point has its place under h
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the points and the time; run nothing.")
 RETRY = flags.DEFINE_bool("retry", False, "Try again what failed.")
 COLLECT = flags.DEFINE_bool("collect", False, "Only make the table and the page again.")
+COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command line of each point that is not done.")
 ONLY = flags.DEFINE_string("only", "", "Only the points whose name has this text in it.")
 PROCESSES = flags.DEFINE_integer("processes", 1, "Points that run side by side.", lower_bound=1)
 DEVICES = flags.DEFINE_list("devices", [], "GPUs, a point each, instead of --processes.")
-
-
-class Backend(Protocol):
-    """Runs points until each is done or has failed, as their files then say."""
-
-    def __call__(self, points: Sequence[Point], *, retry: bool = False) -> None: ...
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,15 +58,17 @@ def main(argv: Sequence[str]) -> int:
     if DRY_RUN.value:
         print(plan(chosen, places, DEVICES.value or [""] * PROCESSES.value, more=then is not None))
         return 0
+    if COMMANDS.value:
+        for line in commands([*chosen, *_next(then, chosen, places, common)], places, passed_on):
+            print(line)
+        return 0
     backend = local.Runner(places, _slots(), passed_on)
     if not COLLECT.value:
         backend(chosen, retry=RETRY.value)
-    if then is not None and all(places.state(point) in ("done", "failed") for point in chosen):
-        found = _next(then, chosen, places, common)
-        if not COLLECT.value:
-            backend(found, retry=RETRY.value)
-        return finish([*chosen, *found], places, found)
-    return finish(chosen, places, chosen)
+    found = _next(then, chosen, places, common)
+    if not COLLECT.value:
+        backend(found, retry=RETRY.value)
+    return finish([*chosen, *found], places, found or chosen)
 
 
 def settings_of(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -104,6 +103,14 @@ def plan(chosen: Sequence[Point], places: local.Places, slots: Sequence[str], *,
     return "\n".join(lines)
 
 
+def commands(chosen: Sequence[Point], places: local.Places, passed_on: Sequence[str]) -> list[str]:
+    """A line for a shell for each point that is not done; the workdirs as they are given to this command."""
+    left = [point for point in chosen if places.state(point) != "done"]
+    return [
+        shlex.join(["python", "-m", "rule_jax.main", *point.arguments(places.run(point)), *passed_on]) for point in left
+    ]
+
+
 def finish(chosen: Sequence[Point], places: local.Places, shown: Sequence[Point]) -> int:
     """Writes the table of what is done, and the page of what is shown; says what failed, and why. Returns the exit
     code."""
@@ -114,15 +121,19 @@ def finish(chosen: Sequence[Point], places: local.Places, shown: Sequence[Point]
     failed = [point for point in chosen if places.state(point) == "failed"]
     for point in failed:
         print(f"failed: {point.name}: {places.error(point)} ({places.log(point)})", file=sys.stderr)
+    if left := [point for point in chosen if places.state(point) in ("begun", "waiting")]:
+        print(f"{len(left)} of {len(chosen)} points are not done; the table is without them", file=sys.stderr)
     if failed:
         print(f"{len(failed)} of {len(chosen)} points failed; --retry tries them again", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _next(
-    then: Callable[..., Sequence[Override]], first: Sequence[Point], places: local.Places, common: Override
+    then: Callable[..., Sequence[Override]] | None, first: Sequence[Point], places: local.Places, common: Override
 ) -> list[Point]:
-    """What the sweep file adds, now that its first points are done."""
+    """What the sweep file adds when its first points are done; nothing before."""
+    if then is None or any(places.state(point) in ("begun", "waiting") for point in first):
+        return []
     done = [point for point in first if places.state(point) == "done"]
     rows = [row for point in done for row in results.rows(point, places)]
     found = [{**common, **override} for override in then(points.load(CONFIG.value), rows)]

@@ -49,6 +49,14 @@ def test_slurm_starts_a_process_a_node_and_all_end_with_one(tmp_path):
     assert "#SBATCH --requeue\n" in text
 
 
+def test_a_job_of_an_array_runs_its_point(tmp_path):
+    lines = [shlex.join(["say", str(number), *ARGUMENTS]) for number in (1, 2)]
+    (tmp_path / "points.txt").write_text("\n".join(lines) + "\n")
+    path = command(tmp_path, "say", SAY)
+    shown = said("slurm_points.sbatch", str(tmp_path / "points.txt"), PATH=path, SLURM_ARRAY_TASK_ID="2")
+    assert shown.splitlines() == ["2", *ARGUMENTS]
+
+
 def test_every_host_of_a_slice_gets_the_arguments_as_they_are(tmp_path):
     shown = said("tpu_pod.sh", *ARGUMENTS, TPU="mine", ZONE="z-a", FOLDER="code here", PROJECT="p", DRY_RUN="1")
     words = shlex.split(shown)
