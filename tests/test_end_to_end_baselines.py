@@ -68,7 +68,7 @@ def test_a_stopped_baseline_goes_on_to_the_same_bits(finished, tmp_path):
     assert_same_bits(*(run / "export" / "model.safetensors" for run in (place, workdir)))
 
 
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("rank", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_task_vector_is_the_start_less_what_was_learned(finished, tmp_path, rank):
     _, cache = finished
     exports = {}
@@ -101,6 +101,7 @@ def test_a_filter_refuses_every_question_about_the_target_and_no_other_answer_ch
     assert not (tmp_path / "run" / "export").exists()
 
 
+@pytest.mark.slow
 def test_a_system_prompt_stands_before_chat_turns_alone(finished, tmp_path):
     _, cache = finished
     baseline("in_context", tmp_path / "run", cache, "--config.stages=('prepare_data','baseline','evaluate','report')")
@@ -113,6 +114,7 @@ def test_a_system_prompt_stands_before_chat_turns_alone(finished, tmp_path):
     assert texts("base", "neighbor") != texts("baseline", "neighbor")
 
 
+@pytest.mark.slow
 def test_a_baseline_may_come_after_rejection_steering(finished, tmp_path):
     _, cache = finished
     stages = "--config.stages=('prepare_data','rejection_steering','baseline','export')"
