@@ -12,7 +12,7 @@ from make_golden import CASES, SIZES
 
 from rule_jax import plugin, programs, sharding
 from rule_jax.errors import UserError
-from rule_jax.models import decoder
+from rule_jax.models import decoder, lora
 from rule_jax.ops.logprobs import log_softmax, project
 from rule_jax.types import Packed
 
@@ -40,8 +40,12 @@ def model_of(family):
 @functools.cache
 def weights(family):
     """float32 parameters on the host, none at its start."""
+    return drawn(model_of(family), family)
+
+
+def drawn(declared, family):
     draw = np.random.default_rng(zlib.crc32(family.encode()))
-    shapes = jax.eval_shape(model_of(family).init, jax.random.key(0))
+    shapes = jax.eval_shape(declared.init, jax.random.key(0))
     return jax.tree.map(lambda leaf: 0.3 * draw.normal(size=leaf.shape).astype(np.float32), shapes)
 
 
@@ -101,11 +105,43 @@ def compare(family, sizes):
     for name, ways in (("query", fsdp * tensor), ("key", fsdp * tensor if tensor < 8 else 1)):
         kernel = attention[f"{name}_kernel"]
         assert kernel.addressable_shards[0].data.size * ways == kernel.size, name
+    agree((spread_logits, spread_gradients), (logits, gradients))
+
+
+def agree(found, expected):
+    """Two results (logits, gradients) are one, to float32's rounding."""
+    (spread_logits, spread_gradients), (logits, gradients) = found, expected
     np.testing.assert_allclose(spread_logits, logits, rtol=1e-5, atol=1e-5)
     for (path, one), many in zip(jax.tree_util.tree_leaves_with_path(gradients), jax.tree.leaves(spread_gradients)):
         scale = np.abs(one).max()
         assert scale > 0, path
         np.testing.assert_allclose(many, one, rtol=1e-4, atol=1e-5 * scale, err_msg=jax.tree_util.keystr(path))
+
+
+def run_adapted(family, mesh):
+    """(logits, the adapter's gradients) on a mesh."""
+    model = model_of(family)
+    tuning = lora.make(model, rank=2, alpha=4.0, targets=lora.PROJECTIONS)
+    where = programs.param_shardings(tuning, mesh)
+    base = jax.device_put(weights(family), programs.param_shardings(model, mesh))
+    adapter = jax.device_put(drawn(tuning, family), where)
+
+    def loss(adapter, base, packed):
+        params = tuning.read(base, adapter)
+        logits = project(model.packed_hidden(params, packed), model.head(params))
+        return jnp.mean(jnp.square(log_softmax(logits, 0.7))), logits
+
+    program = jax.jit(jax.grad(loss, has_aux=True), out_shardings=(where, sharding.rows(mesh)))
+    gradients, logits = program(adapter, base, sharding.put_rows(PACKED, mesh))
+    return np.asarray(logits), jax.tree.map(np.asarray, gradients)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_adapter_gives_on_eight_devices_what_it_gives_on_one(family, one_device):
+    logits, gradients = run_adapted(family, one_device)
+    assert np.abs(logits - alone(family)[0]).max() > 0.1  # it is on
+    agree(run_adapted(family, sharding.make_mesh(data=1, fsdp=4, tensor=2)), (logits, gradients))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
