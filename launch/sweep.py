@@ -115,6 +115,7 @@ def finish(chosen: Sequence[Point], places: local.Places, shown: Sequence[Point]
     """Writes the table of what is done, and the page of what is shown; says what failed, and why. Returns the exit
     code."""
     done, page = ([p for p in points if places.state(p) == "done"] for points in (chosen, shown))
+    page = page if len(page) > 1 else done  # one point makes no comparison
     if done:
         for file in results.write(done, places, page):
             print(f"sweep: {file}")
