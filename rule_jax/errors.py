@@ -2,8 +2,12 @@
 
 import contextlib
 import difflib
+import errno
 import sys
 from collections.abc import Iterable, Iterator
+
+# What a disk may refuse at any moment.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
 
 class UserError(Exception):
@@ -19,9 +23,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 @contextlib.contextmanager
 def one_line(*others: type[Exception]) -> Iterator[None]:
-    """Around a command: a UserError, or one of `others`, ends it with one line on stderr and exit code 2."""
+    """Around a command: a UserError, what a disk refuses, or one of `others`, ends it with one line on stderr and exit
+    code 2."""
     try:
         yield
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        print(f"error: {error.filename or 'a file'} cannot be used: {error.strerror}. Mend that.", file=sys.stderr)
+        sys.exit(2)
     except (UserError, *others) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,8 +1,11 @@
 """Files and folders that are written whole: a reader never sees half of one."""
 
+import fcntl
 import json
 import os
+import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +52,49 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a JSON {type(content).__name__}, expected an object")
     return content
+
+
+LOCK = ".lock"  # the file by which a folder is in use
+_DRAFT = re.compile(r"\..+\.(\w{8}|old|\d+\.tmp)")  # what write_text and whole_folder fill before they rename it
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """While the block lasts, no other process can have the folder, which is made if need be; not even on another host,
+    where the file system knows locks. Raises UserError, naming who has it, when another one does, and when the folder
+    cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}. Choose another place.") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            other = file.read().strip() or "another process"
+            raise UserError(f"{folder} is in use by {other}; wait for it, or choose another place") from None
+        except OSError:
+            pass  # a file system without locks
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
+
+
+def sweep(folder: Path) -> None:
+    """Removes, anywhere in a folder, the drafts of processes that were killed before they could rename them. Only for a
+    folder that is `in_use`."""
+    for place in [p for p in folder.rglob(".*") if _DRAFT.fullmatch(p.name)]:
+        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+
+
+def clear(folder: Path) -> None:
+    """Removes all that is in a folder but its lock."""
+    for place in folder.iterdir():
+        if place.name != LOCK:
+            shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
 
 
 @contextmanager

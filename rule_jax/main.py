@@ -3,13 +3,13 @@
     python -m rule_jax.main --config=configs/grpo.py [--config.seed=1 ...] [--workdir=runs/mine]
 
 The same command again goes on where the last one stopped. Exit codes: 0 done, 2 the input needs mending (one line says
-what, where and how), 1 anything else.
+what, where and how), 143 told to end by SIGTERM and saved (start it again), 1 anything else.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +18,13 @@ from typing import Any
 
 import jax
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 
-from rule_jax import files, plugin, processes, sharding, telemetry
+from rule_jax import files, plugin, preemption, processes, sharding, telemetry
+from rule_jax.checkpoint import LIBRARIES
 from rule_jax.errors import UserError, nearest, one_line
-from rule_jax.stages import Run
+from rule_jax.stages import Run, plain
+from rule_jax.stages import _exhaustion as exhaustion
 from rule_jax.stages._training import Diverged
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/grpo.py.", lock_config=True)
@@ -36,6 +38,7 @@ COORDINATOR = flags.DEFINE_string(
     "Several processes, one run: HOST:PORT of process 0, the same in all; or auto, to ask Slurm, Open MPI, TPU or GKE.",
 )
 NUM_PROCESSES = flags.DEFINE_integer("num_processes", 1, "How many processes make the run.")
+MEETING_S = flags.DEFINE_integer("meeting_s", 300, "Seconds to wait for the last process of the run to come.")
 PROCESS_ID = flags.DEFINE_integer("process_id", 0, "Which of them this one is, from 0.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete what an earlier run left in the workdir, and begin anew.")
 
@@ -43,31 +46,39 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete what an earlier run le
 def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise UserError(f"unexpected argument {argv[1]!r}; options are written --name=value")
-    processes.connect(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
-    run = describe()
+    processes.connect(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value, MEETING_S.value)
+    preemption.listen()
+    run = processes.together(describe)
     same_everywhere(run)
-    devices = f"{run.mesh.size} {jax.devices()[0].platform} device(s) in {run.compute_dtype}"
-    if jax.process_count() > 1:
-        devices += f" of {jax.process_count()} processes"
     stages = [(name, plugin.load("stages", name)) for name in run.config.stages]
-    if not OVERWRITE.value:
-        compare(run)
-    for _, stage in stages:
-        stage.check(run)
+    processes.together(check, run, stages)
 
     # Nothing was written so far, and what can be known to be wrong is known.
-    processes.wait("checked")
-    if processes.first():
-        claim(run)
-    processes.wait("claimed")
-    telemetry.start_logging(run.workdir / "logs")
-    telemetry.info(f"rule_jax on {devices}; writing to {run.workdir}")
+    with contextlib.ExitStack() as held:
+        processes.together(claim if processes.first() else _nothing, run, held)
+        telemetry.start_logging(run.workdir / "logs")
+        devices = f"{run.mesh.size} {jax.devices()[0].platform} device(s) in {run.compute_dtype}"
+        if jax.process_count() > 1:
+            devices += f" of {jax.process_count()} processes"
+        telemetry.info(f"rule_jax on {devices}; writing to {run.workdir}")
+        try:
+            follow(run, stages)
+        except preemption.Preempted:
+            processes.leave()
+            raise
+    processes.leave()
+
+
+def follow(run: Run, stages: Sequence[tuple[str, Any]]) -> None:
+    """Runs the stages that are not done yet."""
     done = processes.agreed([name for name, _ in stages if (run.workdir / "done" / f"{name}.json").exists()])
     waiting = [(name, stage) for name, stage in stages if name not in done]
     for name, stage in waiting:
+        preemption.stop()
         telemetry.info(f"{name}: begins")
         started = time.monotonic()
-        stage.run(run)
+        with exhaustion.told(run, name):
+            stage.run(run)
         processes.wait(name)
         if processes.first():
             seconds = record_time(run.workdir, name, time.monotonic() - started)
@@ -75,7 +86,6 @@ def main(argv: Sequence[str]) -> None:
             telemetry.info(f"{name}: done in {seconds:.1f} s")
     if processes.first():
         telemetry.info(breakdown(run.workdir) if waiting else f"all stages of {run.workdir} are done; nothing to do")
-    processes.leave()
 
 
 def describe() -> Run:
@@ -99,33 +109,45 @@ def describe() -> Run:
 
 
 def same_everywhere(run: Run) -> None:
-    """Raises UserError in a process whose config or libraries are not those of the first."""
-    own = {"config": plain(run.config), "workdir": str(run.workdir)}
-    own["versions"] = {
-        name: importlib.metadata.version(name) for name in ("rule_jax", "jax", "jaxlib", "flax", "optax")
-    }
-    found = differences(processes.agreed(own), own, "")
-    different = "; ".join(f"{key.removeprefix('.')}: {was!r} in the first, {now!r} here" for key, was, now in found)
-    if different:
-        raise UserError(
-            f"process {jax.process_index()} was not started like the first one ({different}). Start the same command "
-            "everywhere, with the same libraries."
-        )
+    """Raises UserError, in every process, when the config or the libraries of one are not those of the first."""
+    own: dict[str, Any] = {"config": plain(run.config), "workdir": str(run.workdir), "overwrite": OVERWRITE.value}
+    own["versions"] = {name: importlib.metadata.version(name) for name in (*LIBRARIES, "transformers", "numpy")}
+    first, *others = processes.gather(own)
+    for number, other in enumerate(others, start=1):
+        found = differences(first, other, "")
+        if different := "; ".join(f"{key.removeprefix('.')}: {a!r} in the first, {b!r} there" for key, a, b in found):
+            raise UserError(
+                f"process {number} was not started like the first one ({different}). Start the same command "
+                "everywhere, with the same libraries."
+            )
 
 
 def cache_directory() -> Path:
     return Path(CACHE_DIR.value or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "rule_jax").expanduser()
 
 
+def check(run: Run, stages: Sequence[tuple[str, Any]]) -> None:
+    """Raises UserError for whatever can be known to be wrong. Writes nothing."""
+    if not OVERWRITE.value:
+        compare(run)
+    for _, stage in stages:
+        stage.check(run)
+
+
 def compare(run: Run) -> None:
-    """Raises UserError when the workdir is another config's, showing the difference, or is no run at all."""
+    """Raises UserError when the workdir is another config's, showing the difference, or is no run at all.
+
+    The mesh may be another one: it changes where a run is computed, not what.
+    """
     file = run.workdir / "config.json"
     if not file.exists():
-        if run.workdir.exists() and (not run.workdir.is_dir() or any(run.workdir.iterdir())):
+        if run.workdir.exists() and (
+            not run.workdir.is_dir() or any(place.name != files.LOCK for place in run.workdir.iterdir())
+        ):
             raise UserError(f"{run.workdir} is no run of rule_jax and not empty; use another --workdir")
         return
-    found = differences(files.read_json(file), plain(run.config))
-    different = "; ".join(f"{key}: {was!r} there, {now!r} now" for key, was, now in found)
+    there, now = ({**settings, "mesh": None} for settings in (files.read_json(file), plain(run.config)))
+    different = "; ".join(f"{key}: {was!r} there, {is_!r} now" for key, was, is_ in differences(there, now))
     if different:
         raise UserError(
             f"{run.workdir} was made by another config ({different}). Use another --workdir, or --overwrite to delete "
@@ -133,16 +155,18 @@ def compare(run: Run) -> None:
         )
 
 
-def claim(run: Run) -> None:
-    """Makes the workdir this run's; with --overwrite, what an earlier run left there goes."""
+def _nothing(*_: Any) -> None:
+    """What the other processes do meanwhile."""
+
+
+def claim(run: Run, held: contextlib.ExitStack) -> None:
+    """Makes the workdir this run's for as long as `held` is; with --overwrite, what an earlier run left there goes."""
+    held.enter_context(files.in_use(run.workdir))
     if OVERWRITE.value and (run.workdir / "config.json").exists():
-        shutil.rmtree(run.workdir)
+        files.clear(run.workdir)
+    compare(run)  # again: another process may have been here since
+    files.sweep(run.workdir)
     files.write_json(run.workdir / "config.json", plain(run.config))
-
-
-def plain(config: ConfigDict) -> dict[str, Any]:
-    """The config as JSON would give it back: nested dicts and lists."""
-    return json.loads(json.dumps(config.to_dict(), default=list))
 
 
 def differences(a: Any, b: Any, key: str = "config") -> Iterator[tuple[str, Any, Any]]:
@@ -217,6 +241,9 @@ def console() -> None:
     except Diverged as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except preemption.Preempted:
+        print("told to end (SIGTERM): all is saved, and the same command goes on from here", file=sys.stderr)
+        sys.exit(preemption.EXIT_CODE)
 
 
 if __name__ == "__main__":

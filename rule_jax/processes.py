@@ -5,7 +5,8 @@ programs in the same order. So whatever a process reads from a disk or a clock, 
 """
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -13,15 +14,17 @@ from jax.experimental import multihost_utils
 
 from rule_jax.errors import UserError
 
+T = TypeVar("T")
+
 HEARTBEAT_S = 60  # a process that was not heard of for so long is lost, and the others end with a message
-MEETING_S = 300  # the longest wait for the last process to come
 
 
-def connect(coordinator: str, count: int, number: int) -> None:
+def connect(coordinator: str, count: int, number: int, meeting_s: int) -> None:
     """Joins the processes of a run; call it before anything touches a device.
 
     coordinator: HOST:PORT of process 0; with it, count processes and this one's number from 0. "auto" asks the
-    environment (Slurm, Open MPI, TPU and GKE metadata). "": this process is alone.
+    environment (Slurm, Open MPI, TPU and GKE metadata). "": this process is alone. meeting_s: the longest wait for the
+    last process to come.
     Raises UserError when the numbers make no sense, the environment says nothing, or the others cannot be met.
     """
     if not coordinator:
@@ -37,7 +40,7 @@ def connect(coordinator: str, count: int, number: int) -> None:
             raise UserError(f"--process_id={number} must be from 0 to --num_processes={count} less one")
         meeting = {"coordinator_address": coordinator, "num_processes": count, "process_id": number}
     try:
-        jax.distributed.initialize(**meeting, initialization_timeout=MEETING_S, heartbeat_timeout_seconds=HEARTBEAT_S)
+        jax.distributed.initialize(**meeting, initialization_timeout=meeting_s, heartbeat_timeout_seconds=HEARTBEAT_S)
     except (RuntimeError, ValueError) as error:
         words = " ".join(str(error).split())
         raise UserError(
@@ -60,6 +63,30 @@ def agreed(value: Any) -> Any:
     padded = np.zeros(size, np.uint8)
     padded[: min(size, len(told))] = told[:size]
     return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(padded)).astype(np.uint8).tobytes())
+
+
+def gather(content: Any) -> list[Any]:
+    """What each process hands over (anything that JSON can hold), in the order of the processes, on every one."""
+    if jax.process_count() == 1:
+        return [content]
+    data = np.frombuffer(json.dumps(content).encode(), np.uint8)
+    sizes = multihost_utils.process_allgather(np.asarray([len(data)])).ravel()
+    padded = multihost_utils.process_allgather(np.pad(data, (0, int(sizes.max()) - len(data))))
+    return [json.loads(bytes(row[:size])) for row, size in zip(padded, sizes)]
+
+
+def together(work: Callable[..., T], *arguments: Any) -> T:
+    """work(*arguments) of this process, once it has succeeded in all. A UserError in one is raised in every one: nobody
+    waits for a process that has ended. All must call it, in the same order; the work itself may not wait for others."""
+    found, fault = None, None
+    try:
+        found = work(*arguments)
+    except UserError as error:
+        fault = str(error)
+    faults = [other for other in gather(fault) if other is not None]
+    if faults:
+        raise UserError(faults[0])
+    return found  # type: ignore[return-value]
 
 
 def wait(place: str) -> None:

@@ -20,6 +20,7 @@ from rule_jax.errors import UserError
 from rule_jax.models.decoder import Model, Params
 from rule_jax.models.tuning import Tuning
 from rule_jax.objectives import Objective
+from rule_jax.ops import checksums
 from rule_jax.ops.logprobs import project, token_logprobs
 from rule_jax.ops.token_statistics import TokenStatistics, token_statistics
 from rule_jax.types import Packed, Prompts, Rollout
@@ -164,6 +165,9 @@ def make_merge(
 def write_part(whole: jax.Array, part: jax.Array, start: Sequence[Any]) -> jax.Array:
     """`whole`, which is given up, with `part` put at `start`: an array is filled without a second one beside it."""
     return jax.lax.dynamic_update_slice(whole, part, start)
+
+
+checksum = jax.jit(checksums.checksum)  # checksum(tree) -> uint32, computed where the arrays lie
 
 
 def cast(params: Any, dtype: Any) -> Any:

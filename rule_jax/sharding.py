@@ -1,7 +1,6 @@
 """The device mesh and the one table that maps logical axes to mesh axes."""
 
 import functools
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -117,16 +116,6 @@ def whole(array: jax.Array) -> np.ndarray:
     if array.is_fully_addressable:
         return np.asarray(array)
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
-
-
-def gather(content: Any) -> list[Any]:
-    """What each process hands over (anything that JSON can hold), in the order of the processes, on every one."""
-    if jax.process_count() == 1:
-        return [content]
-    data = np.frombuffer(json.dumps(content).encode(), np.uint8)
-    sizes = multihost_utils.process_allgather(np.asarray([len(data)])).ravel()
-    padded = multihost_utils.process_allgather(np.pad(data, (0, int(sizes.max()) - len(data))))
-    return [json.loads(bytes(row[:size])) for row, size in zip(padded, sizes)]
 
 
 def local_rows(array: jax.Array) -> tuple[np.ndarray, np.ndarray]:

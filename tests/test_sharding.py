@@ -86,4 +86,3 @@ def test_rows_and_replicated_are_what_they_say():
     mesh = sharding.make_mesh(data=2, fsdp=2, tensor=2)
     assert sharding.rows(mesh) == NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
     assert sharding.replicated(mesh).is_fully_replicated
-    assert sharding.gather({"a": [1.5, 2]}) == [{"a": [1.5, 2]}]

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rule_jax import batching, programs, sharding, telemetry
+from rule_jax import batching, preemption, programs, sharding, telemetry
 from rule_jax.models.decoder import Params
 from rule_jax.stages import Run, Subject, _guard, _lengths
 from rule_jax.stages._guard import Guard
@@ -64,6 +64,8 @@ class Answerer:
         batches = list(self._batches(tasks, texts, guard.system))
         with telemetry.Progress(label, len(batches), unit="batches", silent=not label) as bar:
             for number, (rows, batch) in enumerate(batches):
+                if label:  # else it is part of a loop that has more to save
+                    preemption.stop()
                 for request, answers in zip(batch, self._answer(params, number, batch, rows)):
                     texts[request.task.name][request.row] = [_cut(text, request.task.stop) for text in answers]
                 bar.advance()

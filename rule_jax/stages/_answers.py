@@ -24,7 +24,7 @@ def advantages(rollout: Rollout, advantages_BGR: Any) -> np.ndarray:
 
 def save(folder: Path, step: int, scored: Scored, advantages_BG: np.ndarray) -> None:
     """Writes rollouts/step_<step>.jsonl: a line an answer. The first process writes, for all of them."""
-    rows = [row for part in sharding.gather(_rows(scored, advantages_BG)) for row in part]
+    rows = [row for part in processes.gather(_rows(scored, advantages_BG)) for row in part]
     if processes.first():
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         files.write_text(folder / f"step_{step:05d}.jsonl", "".join(lines))

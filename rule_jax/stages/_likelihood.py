@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rule_jax import batching, programs, sharding, telemetry
+from rule_jax import batching, preemption, programs, sharding, telemetry
 from rule_jax.models.decoder import Params
 from rule_jax.stages import Run, Subject
 from rule_jax.text import chat
@@ -111,6 +111,7 @@ class Scorer:
         found: dict[int, Mapping[str, np.ndarray]] = {}
         with telemetry.Progress(f"score {label}", len(batches), unit="batches") as bar:
             for batch in batches:
+                preemption.stop()
                 members = list(zip(batch.texts, batch.places))
                 packed = batching.lay([(t.fed, [0.0] * len(t.fed)) for t in batch.texts], batch.places, batch.shape)
                 asked_BTA = np.zeros((*batch.shape, ALTERNATIVES), np.int32)

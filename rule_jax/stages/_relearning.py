@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rule_jax import batching, programs, sharding, telemetry
+from rule_jax import batching, preemption, programs, sharding, telemetry
 from rule_jax.models.decoder import Params
 from rule_jax.objectives import sft
 from rule_jax.stages import Run, Subject, evaluate
@@ -64,6 +64,7 @@ class Relearning:
         )
         curve = []
         for step in range(self.settings.steps + 1):
+            preemption.stop()
             if step % self.settings.every == 0 or step == self.settings.steps:
                 curve.append({"step": step, **self._measured(state.params, asked)})
             if step < self.settings.steps:

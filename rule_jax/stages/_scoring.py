@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rule_jax import sharding
+from rule_jax import processes, sharding
 from rule_jax.text import chat, quality
 from rule_jax.text.refusal import is_refusal
 from rule_jax.types import Answer, PromptRecord, Reward, Rollout, Score
@@ -71,7 +71,7 @@ def facts(scored: Scored) -> dict[str, float]:
         add("gibberish", noise)
     here = {name: [float(sum(found)), len(found), float(max(found))] for name, found in values.items()}
     everywhere: dict[str, list[tuple[float, int, float]]] = {}
-    for process in sharding.gather(here):
+    for process in processes.gather(here):
         for name, triple in process.items():
             everywhere.setdefault(name, []).append(triple)
     means = {n: sum(t for t, _, _ in found) / sum(c for _, c, _ in found) for n, found in everywhere.items()}

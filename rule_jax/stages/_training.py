@@ -11,11 +11,13 @@ import optax
 
 from rule_jax import processes, programs, sharding, telemetry
 from rule_jax.checkpoint import Checkpoints
+from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
 from rule_jax.programs import TrainState
 from rule_jax.reporting.alarms import Alarms
 from rule_jax.reporting.data import read_training
-from rule_jax.stages import TRAINING, Run, Subject
+from rule_jax.stages import TRAINING, Run, Subject, plain
+from rule_jax.stages._weights import origin
 
 
 class Diverged(Exception):
@@ -28,17 +30,48 @@ def start_or_resume(
     optimizer: optax.GradientTransformation,
     checkpoints: Checkpoints,
     base: Params,
-) -> TrainState:
-    """The newest checkpoint of the stage, else step 0 from the run's seed: `base` itself, or a fresh adapter on it."""
+    beside: Any = None,
+) -> tuple[TrainState, Any]:
+    """(state, what lies beside it) of the newest checkpoint of the stage, in the shapes of `beside`; else (step 0 from
+    the run's seed, None): `base` itself, or a fresh adapter on it.
+
+    Raises UserError when the checkpoint began from another base, which is the reference too: that is never a function
+    of the weights that are trained.
+    """
     tuning, stage = subject.tuning, checkpoints.directory.parent.name
-    state = checkpoints.restore(programs.abstract_state(tuning, run.mesh, optimizer))
-    if state is not None:
-        telemetry.info(f"{stage}: resuming after step {int(state.step)}")
-        return state
+    found = checkpoints.restore(programs.abstract_state(tuning, run.mesh, optimizer), beside)
+    if found is not None:
+        telemetry.info(f"{stage}: resuming after step {int(found.state.step)}")
+        _compare(stage, found.about, checkpoints.about)
+        return found.state, found.beside
     key = jax.random.key(run.config.seed)
     if tuning.keeps_base:
         base = programs.init_params(tuning, run.mesh, jax.random.fold_in(key, TRAINING.index(stage)))
-    return programs.init_state(tuning, run.mesh, optimizer, base, key)
+    return programs.init_state(tuning, run.mesh, optimizer, base, key), None
+
+
+def about(run: Run, subject: Subject, stage: str, base: Params) -> dict[str, Any]:
+    """What the checkpoints of a stage say of the run: its config, and what the stage began from."""
+    return {"config": plain(run.config), "begun_from": origin(run, subject, stage, base)}
+
+
+def _compare(stage: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises UserError for a checkpoint that began from other weights; says where its libraries were others."""
+    before, after = was.get("begun_from"), now.get("begun_from")
+    known = before and after and None not in (before["checksum"], after["checksum"])
+    if known and before["dtype"] == after["dtype"] and before["checksum"] != after["checksum"]:
+        raise UserError(
+            f"{stage} began from {before['path']} with checksum {before['checksum']}, and {after['path']} has "
+            f"{after['checksum']}: the weights, which are the reference too, were changed since. Put the old ones "
+            "back, or use another --workdir"
+        )
+    others = [
+        f"{name} {version} (now {now['versions'].get(name)})"
+        for name, version in was.get("versions", {}).items()
+        if version != now["versions"].get(name)
+    ]
+    if others:
+        telemetry.info(f"{stage}: was saved with {', '.join(others)}: the run goes on, but not bit for bit")
 
 
 class Reporter:

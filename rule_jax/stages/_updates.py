@@ -32,8 +32,13 @@ class Training(NamedTuple):
 
     def beside(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the policy."""
-        kept = {"kl_coef": np.asarray(self.kl_coef, np.float32), "critic": self.critic, "buffer": self.buffer}
-        return {name: value for name, value in kept.items() if value is not None}
+        return kept_beside(self.critic, self.kl_coef, self.buffer)
+
+
+def kept_beside(critic: TrainState | None, kl_coef: float, buffer: Buffer | None) -> dict[str, Any]:
+    """The tree of what a checkpoint keeps beside the policy; critic: a state, or its shapes."""
+    kept = {"kl_coef": np.asarray(kl_coef, np.float32), "critic": critic, "buffer": buffer}
+    return {name: value for name, value in kept.items() if value is not None}
 
 
 class Updates:
@@ -83,10 +88,10 @@ class Updates:
         The critic is trained whole, in float32, also where an adapter of the policy is all that is trained of that.
         """
         run, model, mesh = self.run, self.learner.model, self.run.mesh
-        policy = start_or_resume(run, self.learner, self.optimizer, checkpoints, base)
         kl_coef = float(np.float32(self.algorithm.coefficients.get("kl_coef", 0.0)))
         abstract = self.critic and programs.abstract_state(self.critic, mesh, self.critic_optimizer)
-        found = checkpoints.restore_beside(Training(policy, abstract, kl_coef, buffer).beside())
+        beside = kept_beside(abstract, kl_coef, buffer)
+        policy, found = start_or_resume(run, self.learner, self.optimizer, checkpoints, base, beside)
         if found is not None:
             return Training(policy, found.get("critic"), float(found["kl_coef"]), found.get("buffer"))
         critic = None

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rule_jax import hf, programs
+from rule_jax import checkpoint, hf, programs
 from rule_jax.checkpoint import load_params
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
@@ -68,6 +68,20 @@ def _negation(run: Run, stage: str) -> float:
     """How far a task vector goes against what was learned (https://arxiv.org/abs/2212.04089): theta = theta_0 - so much
     times (theta_learned - theta_0). 0: a stage leaves what it learned."""
     return run.config.baseline.negation if stage == "baseline" else 0.0
+
+
+def origin(run: Run, subject: Subject, stage: str, base: Params) -> dict[str, Any]:
+    """What a training stage begins from, which is its reference: {"path", "dtype", "checksum"} of the parameters.
+
+    Of the stage before it, the checksum is the one that its checkpoint states (None: it states none); what is merged
+    from it differs from mesh to mesh in the last bits.
+    """
+    earlier = lineage(run, stage)[:-1]
+    if not earlier:
+        kind = jax.tree.leaves(base)[0].dtype.name
+        return {"path": str(subject.path), "dtype": kind, "checksum": int(programs.checksum(base))}
+    place, checksum = checkpoint.identity(run.checkpoints(earlier[-1]))
+    return {"path": str(place.relative_to(run.workdir.absolute())), "dtype": "float32", "checksum": checksum}
 
 
 def check_reference(run: Run) -> None:

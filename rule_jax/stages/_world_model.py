@@ -17,7 +17,7 @@ import optax
 from optax.contrib import MuonDimensionNumbers, muon
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from rule_jax import batching, files, hf, processes, programs, sharding, telemetry
+from rule_jax import batching, files, hf, preemption, processes, programs, sharding, telemetry
 from rule_jax.data import world
 from rule_jax.models import lora
 from rule_jax.models.decoder import Model, Params
@@ -221,6 +221,7 @@ def _train(run: Run, model: Model, packed: Packed) -> Params:
     ):
         pending = None
         for step in range(settings.steps):
+            preemption.stop()
             rows = np.arange(step * settings.rows, (step + 1) * settings.rows)
             batch = sharding.put_rows(batching.take(packed, rows), run.mesh)
             learning_rate = schedule(step)

@@ -8,7 +8,7 @@ of the KL is pi_rej, the result of stage 1. Hard groups of early steps may be re
 import jax
 import numpy as np
 
-from rule_jax import plugin, processes, programs, sharding, telemetry, trackers
+from rule_jax import plugin, preemption, processes, programs, sharding, telemetry, trackers
 from rule_jax.algorithms import Algorithm, Targets
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.errors import UserError
@@ -18,7 +18,7 @@ from rule_jax.stages import _answers as answers
 from rule_jax.stages import _replay as replay
 from rule_jax.stages._prompts import PromptSet
 from rule_jax.stages._scoring import Scored, facts, score
-from rule_jax.stages._training import Reporter
+from rule_jax.stages._training import Reporter, about
 from rule_jax.stages._updates import Updates
 from rule_jax.stages._validation import EarlyStopping, Validation
 from rule_jax.stages._weights import as_reference, before, check_reference
@@ -97,6 +97,7 @@ def run(run: Run) -> None:
         # State. The reference is what the stage begins from (pi_rej, or the base model in a
         # cold start), whatever the policy has become since.
         base = before(run, learner, STAGE)
+        checkpoints.about |= about(run, learner, STAGE, base)
         training = updates.start(checkpoints, base, replay.empty(settings, prompts.length))
         reference = as_reference(run, learner, base)
         del base
@@ -114,9 +115,12 @@ def run(run: Run) -> None:
                     reporter.flush()
                     stopping.see(step, validation(params, step))
                 best, last = stopping.best_at(step), step == settings.steps or stopping.exhausted(step)
-                if best is not None or (step > done and (last or step % settings.checkpoint_every == 0)):
+                told = preemption.due()
+                if told or best is not None or (step > done and (last or step % settings.checkpoint_every == 0)):
                     reporter.flush()  # a step that diverged must not be saved
                     checkpoints.save(step, training.policy, training.beside(), best)
+                if told:
+                    raise preemption.Preempted
                 if last:
                     stopping.tell(step)
                     break
@@ -130,7 +134,7 @@ def run(run: Run) -> None:
                 del params  # the update needs the room
                 clock.lap("rollout")
                 try:
-                    scored = score(rollout, records, learner.tokenizer, reward)
+                    scored = processes.together(score, rollout, records, learner.tokenizer, reward)
                 except UserError:  # an endpoint that is lost costs no update
                     reporter.flush()
                     checkpoints.save(step, training.policy, training.beside())

@@ -6,7 +6,7 @@ never on the question.
 
 import optax
 
-from rule_jax import batching, plugin, programs, sharding, telemetry, trackers
+from rule_jax import batching, plugin, preemption, programs, sharding, telemetry, trackers
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
@@ -15,7 +15,7 @@ from rule_jax.objectives import LogProbs, Objective
 from rule_jax.stages import Run, Subject, _exchanges, check_divides, check_positive, subject
 from rule_jax.stages._dosage import Dosage
 from rule_jax.stages._exchanges import Exchange
-from rule_jax.stages._training import Reporter, start_or_resume
+from rule_jax.stages._training import Reporter, about, start_or_resume
 from rule_jax.stages._weights import before
 from rule_jax.types import Packed
 
@@ -56,7 +56,8 @@ def run(run: Run) -> None:
     ):
         # State. There is no reference; the base stays only where an adapter stands on it.
         base = before(run, learner, STAGE)
-        state = start_or_resume(run, learner, optimizer, checkpoints, base)
+        checkpoints.about |= about(run, learner, STAGE, base)
+        state, _ = start_or_resume(run, learner, optimizer, checkpoints, base)
         base = base if learner.tuning.keeps_base else {}
         done = int(state.step)
         dosage = Dosage(run, learner, settings.dosage) if settings.dosage.refusal_rate else None
@@ -74,9 +75,12 @@ def run(run: Run) -> None:
                 rate = schedule(step)
                 state, metrics = update(state, base, batch, rate, objective.coefficients)
                 reporter.push(step + 1, {**metrics, "lr": rate}, batch)
-                if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+                told = preemption.due()
+                if told or (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
                     reporter.flush()  # a step that diverged must not be saved
                     checkpoints.save(step + 1, state)
+                if told:
+                    raise preemption.Preempted
             else:
                 if dosage:
                     telemetry.info(
