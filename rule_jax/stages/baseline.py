@@ -7,7 +7,7 @@ way (task vectors); no terms train nothing, and what stands before the model (_g
 
 import optax
 
-from rule_jax import batching, hf, offline, plugin, programs, sharding, telemetry, trackers
+from rule_jax import batching, hf, offline, plugin, preemption, programs, sharding, telemetry, trackers
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
@@ -16,7 +16,7 @@ from rule_jax.objectives import States
 from rule_jax.offline import Term
 from rule_jax.stages import Run, Subject, _exchanges, _guard, check_divides, check_positive, subject
 from rule_jax.stages._exchanges import PARTS
-from rule_jax.stages._training import Reporter, start_or_resume
+from rule_jax.stages._training import Reporter, about, start_or_resume
 from rule_jax.stages._weights import as_reference, before, check_reference, on_device
 
 STAGE = "baseline"
@@ -66,7 +66,8 @@ def run(run: Run) -> None:
     ):
         # State. The reference is what the stage begins from, where a term reads it or an adapter stands on it.
         base = before(run, learner, STAGE)
-        state = start_or_resume(run, learner, optimizer, checkpoints, base)
+        checkpoints.about |= about(run, learner, STAGE, base)
+        state, _ = start_or_resume(run, learner, optimizer, checkpoints, base)
         needed = learner.tuning.keeps_base or offline.reads_reference(made)
         reference = as_reference(run, learner, base) if needed else {}
         del base
@@ -84,9 +85,12 @@ def run(run: Run) -> None:
                 rate = schedule(step)
                 state, metrics = update(state, on_device(reference), batch, rate, numbers)
                 reporter.push(step + 1, {**metrics, "lr": rate}, batch)
-                if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+                told = preemption.due()
+                if told or (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
                     reporter.flush()  # a step that diverged must not be saved
                     checkpoints.save(step + 1, state)
+                if told:
+                    raise preemption.Preempted
 
 
 def terms(run: Run) -> dict[str, Term]:
