@@ -26,14 +26,13 @@ from rule_jax.ops.token_statistics import TokenStatistics, token_statistics
 from rule_jax.types import Packed, Prompts, Rollout
 
 Declared = Model | Tuning  # parameters with a start and logical axes: a model's own, or what of it is trained
+checksum = jax.jit(checksums.checksum)  # checksum(tree) -> uint32, computed where the arrays lie
 
 
 @flax.struct.dataclass
 class TrainState:
-    """All that training changes, and the key that its randomness is folded from. step: updates done so far.
-
-    params: what is trained, by its Tuning the model's own parameters or an adapter.
-    """
+    """All that training changes, and the key that its randomness is folded from. step: updates done so far; params: what
+    is trained, by its Tuning the model's own parameters or an adapter."""
 
     step: jax.Array
     params: Params
@@ -165,9 +164,6 @@ def make_merge(
 def write_part(whole: jax.Array, part: jax.Array, start: Sequence[Any]) -> jax.Array:
     """`whole`, which is given up, with `part` put at `start`: an array is filled without a second one beside it."""
     return jax.lax.dynamic_update_slice(whole, part, start)
-
-
-checksum = jax.jit(checksums.checksum)  # checksum(tree) -> uint32, computed where the arrays lie
 
 
 def cast(params: Any, dtype: Any) -> Any:

@@ -14,7 +14,7 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent
 FLOORS = (
     ("types", "errors", "plugin", "files", "journal"),
-    ("ops", "text", "metrics", "processes", "telemetry", "trackers", "batching", "llm"),
+    ("ops", "text", "metrics", "processes", "preemption", "telemetry", "trackers", "batching", "llm"),
     ("models", "sharding", "reporting"),
     ("sampling", "algorithms", "objectives", "moments", "quantization"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf", "peft", "offline"),
