@@ -31,8 +31,8 @@ checksum = jax.jit(checksums.checksum)  # checksum(tree) -> uint32, computed whe
 
 @flax.struct.dataclass
 class TrainState:
-    """All that training changes, and the key that its randomness is folded from. step: updates done so far; params: what
-    is trained, by its Tuning the model's own parameters or an adapter."""
+    """All that training changes, and the key that its randomness is folded from. step: updates done so far; params:
+    what is trained, by its Tuning the model's own parameters or an adapter."""
 
     step: jax.Array
     params: Params
