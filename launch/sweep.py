@@ -37,7 +37,7 @@ from launch.points import Override, Point
 from rule_jax.errors import UserError, one_line
 
 CONFIG = flags.DEFINE_string("config", "configs/grpo.py", "The config file that points start from.")
-SWEEP = flags.DEFINE_string("sweep", None, "The sweep file, e.g. configs/sweeps/boundary_share.py.")
+SWEEP = flags.DEFINE_string("sweep", "", "The sweep file, e.g. configs/sweeps/boundary_share.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Each point has its place under here; default runs/<sweep name>.")
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the points and the time; run nothing.")
 RETRY = flags.DEFINE_bool("retry", False, "Try again what failed.")

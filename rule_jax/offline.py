@@ -47,7 +47,7 @@ def loss_of(model: Model, terms: Mapping[str, Term], *, chunk: int | None, dtype
         return {name: term.objective.weigh(batch[term.of]) for name, term in terms.items()}
 
     def apply(
-        params: Params, reference: Params, prepared: Mapping[str, Packed], coefficients: Mapping[str, Coefficients]
+        params: Params, reference: Params, prepared: Mapping[str, Packed], coefficients: Mapping[str, Any]
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         params, reference = cast(params, dtype), cast(reference, dtype)
         total, metrics = jnp.float32(0), {}

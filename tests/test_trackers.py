@@ -91,5 +91,6 @@ def test_weights_and_biases_goes_on_in_the_same_run(tmp_path, monkeypatch):
         (tracker,) = trackers.start(tmp_path / "logs", "rl", {"seed": 0}, tensorboard="off", wandb_project="forget")
         tracker.write(step, {"loss": 1.0})
         tracker.close()
-    written = [path.name.rpartition("-")[2] for path in (tmp_path / "logs" / "wandb").glob("offline-run-*")]
+    # offline-run-TIME-ID, and a number behind it where two were begun in one second
+    written = [path.name.split("-")[3] for path in (tmp_path / "logs" / "wandb").glob("offline-run-*")]
     assert len(set(written)) == 1

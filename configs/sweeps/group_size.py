@@ -8,12 +8,10 @@ Watch:    forget and retain of boundary_optimization in results.csv.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from launch.points import grid, product
 
 
-def get_sweep(config: ConfigDict) -> Sequence[Mapping[str, Any]]:
+def get_sweep(config: Any) -> Sequence[Mapping[str, Any]]:
     rebo = config.boundary_optimization
     points = []
     for samples in (2, 4, 8, 16):

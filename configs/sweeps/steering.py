@@ -8,11 +8,9 @@ Watch:    forget/refusal_rate of boundary_optimization in results.csv.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from launch.points import grid, product
 
 
-def get_sweep(config: ConfigDict) -> Sequence[Mapping[str, Any]]:
+def get_sweep(config: Any) -> Sequence[Mapping[str, Any]]:
     cold = tuple(stage for stage in config.stages if stage != "rejection_steering")
     return product([{"label": "steered"}, {"label": "cold", "stages": cold}], grid({"seed": (0, 1, 2)}))

@@ -8,14 +8,12 @@ Watch:    forget and retain of boundary_optimization in results.csv.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from launch.points import grid, product
 
 SEEDS = grid({"seed": (0, 1, 2)})
 
 
-def get_sweep(config: ConfigDict) -> Sequence[Mapping[str, Any]]:
+def get_sweep(config: Any) -> Sequence[Mapping[str, Any]]:
     world = config.data.world
     records = world.boundary_share * world.forget_people
     people = (1, 3, 6, 12, 24)
