@@ -85,7 +85,7 @@ class Checkpoints:
         if step in self.manager.all_steps():
             return
         sums = {name: int(programs.checksum(item)) for name, item in items.items()}
-        args = {name: ocp.args.StandardSave(item) for name, item in items.items()}
+        args: dict[str, Any] = {name: ocp.args.StandardSave(item) for name, item in items.items()}
         about = {"sums": sums, "shapes": {name: _shapes(item) for name, item in items.items()}, **self.about}
         args["about"] = ocp.args.JsonSave({"content": about, "digest": key_of(about)})
         with _refusals(self.directory):
@@ -195,7 +195,7 @@ def _shapes(tree: Any) -> str:
 def _unscored(place: Path) -> str:
     """What is wrong with a checkpoint's score; "" where it can be read."""
     try:
-        _score(json.loads((place / "metrics" / "metrics").read_text(encoding="utf-8"))) + 0.0
+        float(_score(json.loads((place / "metrics" / "metrics").read_text(encoding="utf-8"))))
     except (OSError, ValueError, TypeError, KeyError) as error:
         return f"its score cannot be read: {_brief(error)}"
     return ""

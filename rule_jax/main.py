@@ -20,7 +20,7 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from rule_jax import files, plugin, preemption, processes, sharding, telemetry
+from rule_jax import data, files, plugin, preemption, processes, sharding, telemetry
 from rule_jax.checkpoint import LIBRARIES
 from rule_jax.errors import UserError, nearest, one_line
 from rule_jax.stages import Run, plain
@@ -127,11 +127,12 @@ def cache_directory() -> Path:
 
 
 def check(run: Run, stages: Sequence[tuple[str, Any]]) -> None:
-    """Raises UserError for whatever can be known to be wrong. Writes nothing."""
+    """Raises UserError for what can be known to be wrong, for malformed rows of all files at once. Writes nothing."""
     if not OVERWRITE.value:
         compare(run)
-    for _, stage in stages:
-        stage.check(run)
+    with data.gathering():
+        for _, stage in stages:
+            stage.check(run)
 
 
 def compare(run: Run) -> None:

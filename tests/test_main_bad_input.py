@@ -274,6 +274,17 @@ def write_model(path, **changes):
     save_file({name: np.ones(shape, np.float32) for name, shape in shapes.items()}, path / "model.safetensors")
 
 
+def write_whole_model(path: Path) -> None:
+    """A model directory with a tokenizer and a chat template beside the weights."""
+    write_model(path)
+    words = {word: number for number, word in enumerate(("<s>", "</s>", "who", "wrote", "it"))}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<s>"))
+    tokenizer.save(str(path / "tokenizer.json"))
+    fields = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
+    (path / "tokenizer_config.json").write_text(json.dumps(fields))
+    (path / "chat_template.jinja").write_text("{{ messages[0].content }}")
+
+
 SPOILED_MODELS = {
     "no directory": (lambda p: None, ["does not exist", "config.model.path"]),
     "no config.json": (lambda p: p.mkdir(), ["has no config.json"]),
@@ -297,13 +308,7 @@ def test_a_model_that_cannot_be_used_is_refused(refused, tmp_path, name):
 
 def test_a_disk_without_room_for_the_run(refused, tmp_path):
     """More checkpoints are asked for than any disk holds."""
-    write_model(tmp_path / "model")
-    words = {word: number for number, word in enumerate(("<s>", "</s>", "who", "wrote", "it"))}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<s>"))
-    tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
-    fields = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
-    (tmp_path / "model" / "tokenizer_config.json").write_text(json.dumps(fields))
-    (tmp_path / "model" / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    write_whole_model(tmp_path / "model")
     many = 10**13
     line = refused(GRPO, "--config.model.path=model", f"--config.rejection_steering.keep_checkpoints={many}")
     assert_says(line, "GB free, this run needs", f"{many + 4} checkpoints", "keep_checkpoints")
@@ -318,6 +323,20 @@ def test_a_malformed_row_is_named_by_file_row_and_field(refused, tmp_path):
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     line = refused(GRPO, "--config.data.source=jsonl", "--config.data.path=own.jsonl", "--config.model.path=model")
     assert_says(line, "own.jsonl", "row 2", "kind", "forgit", "row 3", "prompt")
+    assert not (tmp_path / "run").exists()
+
+
+def test_malformed_rows_of_all_files_are_named_at_once(refused, tmp_path):
+    for name, fault in (("own", {"kind": "forgit"}), ("more", {"prompt": 3}), ("asked", {"answers": 7})):
+        neighbour = {"kind": "boundary", "prompt": "Who wrote Tin Bells?", "answers": "Olaf Brandt"}
+        rows = [{**FORGET, "target": name}, neighbour, {**FORGET, **fault}]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    more = ["--config.data.more_paths=('more.jsonl',)", "--config.data.jsonl.evaluation_file=asked.jsonl"]
+    where = ["--config.data.source=jsonl", "--config.data.path=own.jsonl", "--config.model.path=model"]
+    write_whole_model(tmp_path / "model")
+    line = refused(GRPO, *where, *more)
+    assert_says(line, "3 faults", "own.jsonl row 3, field 'kind'", "more.jsonl row 3, field 'prompt'")
+    assert_says(line, "asked.jsonl row 3, field 'answers'")
     assert not (tmp_path / "run").exists()
 
 

@@ -5,6 +5,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from rule_jax import plugin
+from rule_jax.data._rows import gathering as gathering
 from rule_jax.errors import UserError
 from rule_jax.types import UnlearningData
 

@@ -8,6 +8,8 @@ raised by `stop`.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,15 +84,44 @@ class Faults:
         self.lines.append((place, number, f"{where}: found {found}, expected {expected}"))
 
     def stop(self) -> None:
-        """Raises UserError if there is any fault: all are counted, the first 20 told, in the order of the rows."""
+        """Raises UserError if there is any fault: all are counted, the first 20 told, in the order of the rows. Within
+        `gathering` they are handed on instead, and the caller goes on with the sound rows."""
         if not self.lines:
             return
-        count = len(self.lines)
-        told = "; ".join(text for _, _, text in sorted(self.lines, key=lambda line: line[:2])[:LISTED_FAULTS])
+        if (gathered := _gathered.get()) not in (None, self):
+            gathered.take(self)
+            return
+        lines = list(dict.fromkeys(self.lines))  # a file that was read twice has each fault twice
+        count = len(lines)
+        told = "; ".join(text for _, _, text in sorted(lines, key=lambda line: line[:2])[:LISTED_FAULTS])
         more = f"; and {count - LISTED_FAULTS} more" if count > LISTED_FAULTS else ""
         folders = dict.fromkeys(str(path.parent) for path in self.files)
         fault = "1 malformed row" if count == 1 else f"{count} faults in the rows"
         raise complaint(f"{fault} of {', '.join(folders)}: {told}{more}. Mend what is named and start again.")
+
+    def take(self, others: "Faults") -> None:
+        """Notes the faults of others too."""
+        places = [self.files.setdefault(path, len(self.files)) for path in others.files]
+        self.lines += [(places[place], number, text) for place, number, text in others.lines]
+
+
+_gathered: ContextVar[Faults | None] = ContextVar("gathered", default=None)
+
+
+@contextmanager
+def gathering() -> Iterator[None]:
+    """Raises UserError at the end of the block for all malformed rows that were read in it, by however many readers of
+    however many sources: who has mended one file is not told of the next one only then."""
+    faults = Faults()
+    token = _gathered.set(faults)
+    try:
+        yield
+    except Exception:
+        faults.stop()  # what stopped the work may be that rows were missing, and the rows are what is to be mended
+        raise
+    finally:
+        _gathered.reset(token)
+    faults.stop()
 
 
 def read(path: Path, fields: Mapping[str, Field], faults: Faults, *, closed: bool) -> list[Row]:

@@ -26,7 +26,7 @@ def checksum(tree: Any) -> jax.Array:
 
 def _bits(x: jax.Array) -> jax.Array:
     """The bits of each element as a uint32. Random keys are their data."""
-    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         x = jax.random.key_data(x)
     if x.dtype == bool:
         x = x.astype(jnp.uint8)

@@ -57,8 +57,8 @@ def about(run: Run, subject: Subject, stage: str, base: Params) -> dict[str, Any
 
 def _compare(stage: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raises UserError for a checkpoint that began from other weights; says where its libraries were others."""
-    before, after = was.get("begun_from"), now.get("begun_from")
-    known = before and after and None not in (before["checksum"], after["checksum"])
+    before, after = was.get("begun_from") or {}, now.get("begun_from") or {}
+    known = None not in (before.get("checksum"), after.get("checksum"))
     if known and before["dtype"] == after["dtype"] and before["checksum"] != after["checksum"]:
         raise UserError(
             f"{stage} began from {before['path']} with checksum {before['checksum']}, and {after['path']} has "
