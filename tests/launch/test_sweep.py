@@ -183,7 +183,7 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
 
 
 def table(place: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((place / "results.csv").open()))
+    return list(csv.DictReader((place / "results.csv").read_text().splitlines()))
 
 
 def test_a_sweep_leaves_a_table_and_a_page(finished):
@@ -202,7 +202,7 @@ def test_a_sweep_leaves_a_table_and_a_page(finished):
 
 def test_what_runs_share_is_done_once(finished):
     place, _ = finished
-    costs = {row["label"]: row for row in csv.DictReader((place / "costs.csv").open())}
+    costs = {row["label"]: row for row in csv.DictReader((place / "costs.csv").read_text().splitlines())}
     assert float(costs["a"]["rejection_steering"]) > 0
     assert costs["b"]["rejection_steering"] == costs["b"]["prepare_data"] == ""
     assert float(costs["b"]["boundary_optimization"]) > 0
