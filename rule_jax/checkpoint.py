@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +86,9 @@ class Checkpoints:
             return
         sums = {name: int(programs.checksum(item)) for name, item in items.items()}
         args: dict[str, Any] = {name: ocp.args.StandardSave(item) for name, item in items.items()}
-        about = {"sums": sums, "shapes": {name: _shapes(item) for name, item in items.items()}, **self.about}
+        shapes = {name: _shapes(name, item) for name, item in items.items()}
+        dtypes = [str(leaf.dtype) for leaf in jax.tree.leaves(items["params"])]
+        about = {"sums": sums, "shapes": shapes, "dtypes": dtypes, **self.about}
         args["about"] = ocp.args.JsonSave({"content": about, "digest": key_of(about)})
         with _refusals(self.directory):
             metrics = {"score": _UNSCORED if score is None else score}
@@ -156,9 +158,10 @@ def _read(where: Path, likes: Mapping[str, Any]) -> tuple[dict[str, Any], Mappin
         about = read_about(where)
         silent = not about  # a checkpoint of an earlier version
         shapes = about.get("shapes", {})
-        another = any(name in shapes and shapes[name] != _shapes(like) for name, like in likes.items())
+        another = any(name in shapes and shapes[name] != _shapes(name, like) for name, like in likes.items())
         handler = ocp.StandardCheckpointHandler()
-        for name, like in () if another else likes.items():
+        saved = {**likes, "params": _in_dtypes(likes["params"], about.get("dtypes"))}
+        for name, like in () if another else saved.items():
             found[name] = handler.restore((where / name).absolute(), args=ocp.args.StandardRestore(like))  # type: ignore[arg-type]
     except Exception as error:  # what Orbax, TensorStore and their decoders say of a damaged file is not bounded
         fault = _brief(error)
@@ -171,6 +174,7 @@ def _read(where: Path, likes: Mapping[str, Any]) -> tuple[dict[str, Any], Mappin
         return {}, {}, faults[0]
     sums = about.get("sums", {})
     changed = [name for name in found if name in sums and int(programs.checksum(found[name])) != sums[name]]
+    found["params"] = jax.tree.map(lambda x, like: x.astype(like.dtype), found["params"], likes["params"])
     return found, about, f"{' and '.join(changed)} not as saved, by the checksum" if changed else ""
 
 
@@ -186,10 +190,20 @@ def read_about(where: Path) -> dict[str, Any]:
     return about["content"]
 
 
-def _shapes(tree: Any) -> str:
-    """A digest of the names, shapes and dtypes of a tree."""
+def _shapes(name: str, tree: Any) -> str:
+    """A digest of an item's names and shapes, and of its dtypes but for parameters, which may be read in another."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return key_of([[jax.tree_util.keystr(path), list(np.shape(x)), str(x.dtype)] for path, x in leaves])
+    dtypes = ["" if name == "params" else str(x.dtype) for _, x in leaves]
+    return key_of([[jax.tree_util.keystr(path), list(np.shape(x)), dtype] for (path, x), dtype in zip(leaves, dtypes)])
+
+
+def _in_dtypes(like: Any, dtypes: Sequence[str] | None) -> Any:
+    """The declaration of a tree in the dtypes in which it was saved, so that the checksum is of what was saved."""
+    leaves, structure = jax.tree.flatten(like)
+    if dtypes is None or dtypes == [str(leaf.dtype) for leaf in leaves]:
+        return like
+    declared = [jax.ShapeDtypeStruct(x.shape, dtype, sharding=x.sharding) for x, dtype in zip(leaves, dtypes)]
+    return structure.unflatten(declared)
 
 
 def _unscored(place: Path) -> str:
