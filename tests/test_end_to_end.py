@@ -136,7 +136,24 @@ def test_the_export_answers_as_it_was_evaluated(finished):
     response, length = np.asarray(rollout.response_BGR), np.asarray(rollout.length_BG)
     texts = chat.decode(tokenizer, [response[b, 0, : length[b, 0]] for b in range(8)])
     assert [text.strip() for text in texts] == [row["text"] for row in asked]
-    assert "Forgotten:" in (export / "README.md").read_text()
+
+
+def test_the_card_tells_whence_how_and_with_what(finished):
+    workdir = finished[0]
+    card = (workdir / "export" / "README.md").read_text()
+    begun_from = json.loads((workdir / "data" / "model.json").read_text())
+    figures = json.loads((workdir / "evaluate/boundary_optimization/metrics.json").read_text())
+    assert f"* Forgotten: {', '.join(begun_from['targets'])}\n" in card
+    assert f"* Base model: `{begun_from['path']}`\n" in card
+    assert "stages rejection_steering, boundary_optimization, algorithm grpo\n" in card
+    assert f"jax {jax.__version__}," in card
+    for task in ("forget", "neighbor", "forget_raw"):
+        (row,) = [line for line in card.splitlines() if line.startswith(f"| {task} |")]
+        shown = figures[task]["refusal_rate" if task != "neighbor" else "accuracy"]
+        assert f" {shown:.3f}," in row
+        assert row.endswith(f"| {figures[task]['n']} |")
+    config = json.loads(card.partition("```json\n")[2].partition("```")[0])
+    assert config == json.loads((workdir / "config.json").read_text())
 
 
 def test_the_run_was_attacked_and_its_record_holds(finished):
