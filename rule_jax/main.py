@@ -52,14 +52,14 @@ def main(argv: Sequence[str]) -> None:
     same_everywhere(run)
     stages = [(name, plugin.load("stages", name)) for name in run.config.stages]
     processes.together(check, run, stages)
+    devices = f"{run.mesh.size} {jax.devices()[0].platform} device(s) in {run.compute_dtype}"
+    if jax.process_count() > 1:
+        devices += f" of {jax.process_count()} processes"
 
     # Nothing was written so far, and what can be known to be wrong is known.
     with contextlib.ExitStack() as held:
         processes.together(claim if processes.first() else _nothing, run, held)
         telemetry.start_logging(run.workdir / "logs")
-        devices = f"{run.mesh.size} {jax.devices()[0].platform} device(s) in {run.compute_dtype}"
-        if jax.process_count() > 1:
-            devices += f" of {jax.process_count()} processes"
         telemetry.info(f"rule_jax on {devices}; writing to {run.workdir}")
         try:
             follow(run, stages)
