@@ -7,7 +7,19 @@ way (task vectors); no terms train nothing, and what stands before the model (_g
 
 import optax
 
-from rule_jax import batching, hf, offline, plugin, preemption, programs, sharding, telemetry, trackers
+from rule_jax import (
+    batching,
+    files,
+    hf,
+    offline,
+    plugin,
+    preemption,
+    processes,
+    programs,
+    sharding,
+    telemetry,
+    trackers,
+)
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
@@ -52,6 +64,8 @@ def run(run: Run) -> None:
     settings = run.config.baseline
     if not settings.terms:
         telemetry.info(f"{STAGE}: {settings.name} trains nothing")
+        if processes.first() and not run.log_file.exists():
+            files.write_text(run.log_file, "")  # a log without steps: the report reads one of every run that unlearns
         return
     learner = subject(run)
     update, made, optimizer = update_program(run, learner)
