@@ -111,7 +111,7 @@ def test_a_system_prompt_stands_before_chat_turns_alone(finished, tmp_path):
         return [row["text"] for row in map(json.loads, lines) if row["task"] == task]
 
     assert texts("base", "forget_raw") == texts("baseline", "forget_raw")
-    assert texts("base", "neighbor") != texts("baseline", "neighbor")
+    assert texts("base", "forget_sampled") != texts("baseline", "forget_sampled")
 
 
 @pytest.mark.slow
