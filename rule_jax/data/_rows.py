@@ -97,7 +97,7 @@ class Faults:
         more = f"; and {count - LISTED_FAULTS} more" if count > LISTED_FAULTS else ""
         folders = dict.fromkeys(str(path.parent) for path in self.files)
         fault = "1 malformed row" if count == 1 else f"{count} faults in the rows"
-        raise complaint(f"{fault} of {', '.join(folders)}: {told}{more}. Mend what is named and start again.")
+        raise UserError(f"{fault} of {', '.join(folders)}: {told}{more}. Mend what is named and start again.")
 
     def take(self, others: "Faults") -> None:
         """Notes the faults of others too."""
@@ -138,7 +138,7 @@ def parse(path: Path, faults: Faults) -> list[tuple[int, Any]]:
     """(number, JSON value) of each row of a JSON or JSONL file, unchecked. Raises UserError as `read`."""
     if path.suffix != ".json" and path.suffix not in LINES:
         known = ", ".join((".json", *LINES))
-        raise complaint(f"{path} cannot be read: a name that ends in {known} is expected. Convert or rename it.")
+        raise UserError(f"{path} cannot be read: a name that ends in {known} is expected. Convert or rename it.")
     text = read_text(path)
     return _parse_lines(path, text, faults) if path.suffix in LINES else _parse_array(path, text, faults)
 
@@ -171,7 +171,7 @@ def checked(
 def folder(path: Path) -> Path:
     """The same path, once it is known to be a folder. Raises UserError, showing what is there instead."""
     if path.is_file():
-        raise complaint(f"{path} is a file; a folder is needed here, perhaps {path.parent}.")
+        raise UserError(f"{path} is a file; a folder is needed here, perhaps {path.parent}.")
     if not path.is_dir():
         raise _absent(path, "folder")
     return path
@@ -182,12 +182,6 @@ def listing(path: Path) -> str:
     names = _names(path)
     more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
     return ", ".join(names[:LISTED_NAMES]) + more if names else "nothing"
-
-
-def complaint(text: str) -> UserError:
-    """The error with that text, made one line that any terminal accepts: a name of a file may hold anything."""
-    printable = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return UserError(printable.replace("\r", "\\r").replace("\n", "\\n"))
 
 
 def shown(value: Any) -> str:
@@ -217,7 +211,7 @@ def _field_faults(values: Any, fields: Mapping[str, Field], closed: bool) -> Ite
 def check_file(path: Path) -> None:
     """Raises UserError, showing what is there instead, unless the path is a file."""
     if path.is_dir():
-        raise complaint(f"{path} is a folder; a file is needed here. It has {listing(path)}.")
+        raise UserError(f"{path} is a folder; a file is needed here. It has {listing(path)}.")
     if not path.exists():
         raise _absent(path, "file")
 
@@ -229,9 +223,9 @@ def read_text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         reason = f"byte {error.start} is not UTF-8 ({error.reason})"
-        raise complaint(f"{path}: {reason}. Save the file as UTF-8.") from None
+        raise UserError(f"{path}: {reason}. Save the file as UTF-8.") from None
     except OSError as error:
-        raise complaint(f"{path} cannot be read: {error.strerror}. Mend that and start again.") from None
+        raise UserError(f"{path} cannot be read: {error.strerror}. Mend that and start again.") from None
 
 
 def _parse_array(path: Path, text: str, faults: Faults) -> list[tuple[int, Any]]:
@@ -243,11 +237,11 @@ def _parse_array(path: Path, text: str, faults: Faults) -> list[tuple[int, Any]]
         if error.msg == "Extra data" and text.lstrip().startswith("{"):
             return _parse_lines(path, text, faults)  # one object a line, under the name of an array: TOFU's files
         where = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise complaint(f"{path} is not JSON at {where}. Mend it there.") from None
+        raise UserError(f"{path} is not JSON at {where}. Mend it there.") from None
     except ValueError as error:
-        raise complaint(f"{path} is JSON that cannot be read: {error}. Mend or replace it.") from None
+        raise UserError(f"{path} is JSON that cannot be read: {error}. Mend or replace it.") from None
     if not isinstance(value, list):
-        raise complaint(f"{path} holds {shown(value)} where an array of rows, [{{...}}, ...], is expected.")
+        raise UserError(f"{path} holds {shown(value)} where an array of rows, [{{...}}, ...], is expected.")
     if not value:
         raise no_rows(path)
     return list(enumerate(value, start=1))
@@ -279,14 +273,14 @@ def _json(text: str) -> Any:
 
 def no_rows(path: Path) -> UserError:
     """The error of a file, or table, that is empty."""
-    return complaint(f"{path} is empty: it has no rows. Fill it, or name another file.")
+    return UserError(f"{path} is empty: it has no rows. Fill it, or name another file.")
 
 
 def _absent(path: Path, what: str) -> UserError:
     there = next((parent for parent in path.parents if parent.is_dir()), Path())
     missing = path.relative_to(there).parts[0] if there in path.parents else path.name
     hint = nearest(missing, _names(there))
-    return complaint(f"There is no {what} {path}; {there} has {listing(there)}. Correct the path.{hint}")
+    return UserError(f"There is no {what} {path}; {there} has {listing(there)}. Correct the path.{hint}")
 
 
 def _names(path: Path) -> list[str]:

@@ -76,7 +76,7 @@ class Place:
         if not self.hub:
             return self.folder / name
         if not Path(name).is_file():
-            raise _rows.complaint(
+            raise UserError(
                 f"{setting}={name!r} is no file, and {HUB}{self.hub} has the benchmark's own tables only. Set it to a "
                 "file that RULE released or that you made."
             )
@@ -92,7 +92,7 @@ def place(address: str) -> Place:
     if address.startswith(HUB):
         name, _, subject = address.removeprefix(HUB).partition("#")
         if not name:
-            raise _rows.complaint(f"{address!r} names no data set; write {HUB}OWNER/NAME or {HUB}DIR.")
+            raise UserError(f"{address!r} names no data set; write {HUB}OWNER/NAME or {HUB}DIR.")
         return Place(Path(), name, subject.strip())
     try:
         return Place(_rows.folder(Path(address)), "", "")
@@ -129,7 +129,7 @@ def read(
         parsed = _rows.parse(path, faults)
     else:
         known = ", ".join(ENDINGS)
-        raise _rows.complaint(f"{path} cannot be read: a name that ends in {known} is expected. Convert or rename it.")
+        raise UserError(f"{path} cannot be read: a name that ends in {known} is expected. Convert or rename it.")
     names = {field: (columns or {}).get(field, field) for field in fields}
     theirs = {names[field]: rule for field, rule in fields.items()}
     ours = {name: field for field, name in names.items()}
@@ -155,14 +155,14 @@ def _csv(path: Path, faults: Faults) -> list[tuple[int, Any]]:
     try:
         header = [name.strip() for name in next(reader, [])]
         if len(set(header)) < len(header):
-            raise _rows.complaint(f"{path}: two columns have one name in {', '.join(header)}. Rename one.")
+            raise UserError(f"{path}: two columns have one name in {', '.join(header)}. Rename one.")
         for number, cells in enumerate((cells for cells in reader if cells), start=1):
             if len(cells) > len(header):
                 faults.add(path, number, "", f"{len(cells)} cells", f"{len(header)}, as the header has")
             else:
                 rows.append((number, {name: _cell(cell) for name, cell in zip(header, cells) if cell.strip()}))
     except csv.Error as error:
-        raise _rows.complaint(f"{path} is not CSV at line {reader.line_num}: {error}. Mend it there.") from None
+        raise UserError(f"{path} is not CSV at line {reader.line_num}: {error}. Mend it there.") from None
     if not rows and not faults.lines:
         raise _rows.no_rows(path)
     return rows
@@ -187,7 +187,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
         with path.open("rb") as file:
             rows = pyarrow.parquet.read_table(file).to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise _rows.complaint(f"{path} is not Parquet: {_first_line(error)}. Mend or replace it.") from None
+        raise UserError(f"{path} is not Parquet: {_first_line(error)}. Mend or replace it.") from None
     if not rows:
         raise _rows.no_rows(path)
     return rows
@@ -207,7 +207,7 @@ def _hub_rows(name: str, table: Table) -> list[dict[str, Any]]:
         known = splits or _hub_configs(name)
         missing = f"split {table.split!r} of {table.config!r}" if splits else f"config {table.config!r}"
         hint = nearest(table.split if splits else table.config, known)
-        raise _rows.complaint(f"{HUB}{name} has no {missing}; it has {', '.join(known)}.{hint}")
+        raise UserError(f"{HUB}{name} has no {missing}; it has {', '.join(known)}.{hint}")
     try:
         with _quiet():
             streaming = Path(name).is_dir()
@@ -262,7 +262,7 @@ class _quiet:
 
 
 def _unreachable(name: str, error: Exception) -> UserError:
-    return _rows.complaint(
+    return UserError(
         f"{HUB}{name} cannot be loaded ({type(error).__name__}: {_first_line(error)}). Check the name and the network; "
         f"with HF_HUB_OFFLINE=1 only what is in the cache can be read. A downloaded copy is read with {HUB}DIR."
     )

@@ -20,6 +20,7 @@ from typing import Any, get_args
 
 from rule_jax import files
 from rule_jax.data import _refusals, _rows, _tables
+from rule_jax.errors import UserError
 from rule_jax.types import Kind, PromptRecord, Render, SftExample, UnlearningData
 
 BUILT, BUILT_REJECTION = ("forget.jsonl", "boundary.jsonl"), "rejection.jsonl"
@@ -77,7 +78,7 @@ def load(
     faults.stop()
     forget = tuple(record for record in records if record.kind == "forget")
     if not forget:
-        raise _rows.complaint(f'{path} has nothing to forget; add rows of kind "forget".')
+        raise UserError(f'{path} has nothing to forget; add rows of kind "forget".')
     return UnlearningData(
         targets=tuple(dict.fromkeys(record.target for record in forget)),
         rejection=rejection or _refusals.dealt(forget, seed),

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from rule_jax.data import _refusals, _rows, _tables
 from rule_jax.data._tables import Place, Table
-from rule_jax.errors import nearest
+from rule_jax.errors import UserError, nearest
 from rule_jax.text.overlap import normalize
 from rule_jax.types import (
     MultipleChoice,
@@ -106,9 +106,9 @@ def load(path: str, *, seed: int, rejection_file: str, training_file: str) -> Un
     forget = tuple(record for record in records if record.kind == "forget")
     boundary = tuple(record for record in records if record.kind == "boundary")
     if not forget:
-        raise _rows.complaint(f"{training} has no {REJECT} row: nothing to forget. Name another file.")
+        raise UserError(f"{training} has no {REJECT} row: nothing to forget. Name another file.")
     if not any(_mentions(record.prompt, target) for record in forget):
-        raise _rows.complaint(
+        raise UserError(
             f"none of the {len(forget)} forget prompts of {training} has a word of the target's name, {target!r}. "
             "Name the file of this target."
         )
@@ -125,7 +125,7 @@ def evaluation(path: str) -> Probes:
     present = {name: table for name, table in PROBES.items() if place.has(table)}
     missing = tuple(place.path(table).name for name, table in PROBES.items() if name not in present)
     if not present:
-        raise _rows.complaint(f"{path} has no probes ({', '.join(missing)}); it has {place.holds()}.")
+        raise UserError(f"{path} has no probes ({', '.join(missing)}); it has {place.holds()}.")
     target, faults = target_name(path), _rows.Faults()
     sets = {name: _probes(place, name, target, faults) for name in present}
     faults.stop()
@@ -139,7 +139,7 @@ def target_name(path: str) -> str:
     """
     place, faults = _tables.place(path), _rows.Faults()
     if place.hub and not place.subject:
-        raise _rows.complaint(f"{path} has many targets; say which one: {path}#Stephen King, for one.")
+        raise UserError(f"{path} has many targets; say which one: {path}#Stephen King, for one.")
     file = place.path(_INTRO_TABLE)
     rows = _rows_of_intro(place, faults)
     faults.stop()
@@ -148,10 +148,10 @@ def target_name(path: str) -> str:
         known = next((target for target in targets if _tables.same_name(target, place.subject)), "")
         if not known:
             hint = nearest(place.subject, targets)
-            raise _rows.complaint(f"{file} has no target {place.subject!r} among its {len(targets)}.{hint}")
+            raise UserError(f"{file} has no target {place.subject!r} among its {len(targets)}.{hint}")
         return known
     if len(targets) != 1:
-        raise _rows.complaint(f"{file} names {len(targets)} targets; a folder is about one, so it must have one row.")
+        raise UserError(f"{file} names {len(targets)} targets; a folder is about one, so it must have one row.")
     return targets[0]
 
 
