@@ -10,6 +10,7 @@ from rule_jax.errors import UserError
 from rule_jax.stages import TRAINING, Run, subject
 
 EXHAUSTED = "RESOURCE_EXHAUSTED"
+SAMPLING = "boundary_optimization"  # the stage that samples, and reads a reference
 WORDS = 160  # characters of the runtime's own words, which name the size that was asked for
 
 
@@ -52,9 +53,9 @@ def sizes(run: Run, stage: str) -> dict[str, float]:
         return {"parameters": (4 + width) * model}
     found = {"parameters": 4 * trained, "moments": 2 * jnp.dtype(settings.moments_dtype).itemsize * trained}
     found["gradients"] = 4 * trained
-    if learner.tuning.keeps_base or (stage == TRAINING[-1] and settings.reference_memory == "device"):
+    if learner.tuning.keeps_base or (stage == SAMPLING and settings.reference_memory == "device"):
         found["reference"] = width * model
-    if stage == TRAINING[-1]:
+    if stage == SAMPLING:
         found["parameters for sampling"] = width * model * run.mesh.shape["fsdp"]
     return found
 
@@ -71,7 +72,7 @@ def knobs(run: Run, stage: str) -> list[str]:
             (model.moments_dtype == "float32", "config.model.moments_dtype=float32 to bfloat16"),
             (model.reference_memory == "device" and not config.lora.rank, "config.model.reference_memory to host"),
         ]
-        if stage == TRAINING[-1]:
+        if stage == SAMPLING:
             found += [
                 (True, f"config.{stage}.{name}={config[stage][name]} down") for name in ("samples", "max_new_tokens")
             ]
