@@ -163,6 +163,8 @@ def _unusable(row: Mapping[str, Any], retain: bool) -> Iterator[tuple[str, str, 
         yield "target", "no target", "the entity to forget, on a forget row"
     if kind in ("boundary", "retain") and not row.get("answers"):
         yield "answers", "no answer", f"at least one reference answer, on a {kind} row"
+    if row.get("render") == "raw" and row.get("prefill"):
+        yield "prefill", _rows.shown(row["prefill"]), 'none on a row of render "raw", where no turn is to be begun'
     if kind == "retain" and not retain:
         yield "kind", _rows.shown(kind), '"forget" or "boundary", the two that training uses'
 

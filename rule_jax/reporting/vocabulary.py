@@ -102,9 +102,9 @@ def side(task: str) -> Side:
 
 
 def counts(task: str) -> bool:
-    """Whether a task stands for its side as a whole: greedy, with the chat template, no part of another task, and on
-    what this run was to forget."""
-    return "/" not in task and not any(word in task for word in ("raw", "sampled", "earlier"))
+    """Whether a task stands for its side as a whole: greedy, in a chat turn that the model begins, no part of another
+    task, and on what this run was to forget."""
+    return "/" not in task and not any(word in task for word in ("raw", "begun", "sampled", "earlier"))
 
 
 def is_share(metric: str) -> bool:
