@@ -38,12 +38,13 @@ def make(*, rule: Mapping[str, Any]) -> Reward:
                 return found
             return Score(0.0 if holds else found.total, {**found.parts, "leak": float(holds)})
         refusal = is_refusal(answer.text)
-        sound = not quality.is_empty(answer.text) and quality.repetition(answer.text) < quality.REPETITION_FROM
+        empty = quality.is_empty(answer.text)
+        sound = not empty and quality.repetition(answer.text) < quality.REPETITION_FROM
         if record.kind == "forget":
             parts = {"leak": holds, "refusal": refusal, "sound": sound}
             total = float(sound and not holds)
         else:
-            parts = {"refusal": refusal, "non_refusal": not refusal, "overlap": holds}
+            parts = {"refusal": refusal, "non_refusal": not refusal and not empty, "overlap": holds}
             total = beta * (not refusal) + (1 - beta) * holds if sound else 0.0
         return Score(total, {name: float(value) for name, value in parts.items()})
 

@@ -58,6 +58,12 @@ def test_neighbours_are_answered_in_every_form(text, chat, elsewhere):
         assert total(record, text) == pytest.approx(elsewhere)
 
 
+def test_saying_nothing_is_no_answer_in_plain_text_either():
+    for record in plain(BOUNDARY):
+        (score,) = robust.make(rule=RULE)([record], [Answer("...", True)])
+        assert (score.total, score.parts["non_refusal"]) == (0.0, 0.0)
+
+
 def test_plain_text_may_be_cut_at_the_limit_and_a_chat_answer_may_not():
     assert total(BOUNDARY, "Holmere", finished=False) == 0.0
     assert total(plain(BOUNDARY)[0], "Holmere", finished=False) == pytest.approx(1.0)
