@@ -178,6 +178,10 @@ def _write_scores(path: Any, tasks: Sequence[ScoringTask], judged: Judged) -> No
 
 
 def _headline(table: Mapping[str, Mapping[str, Any]]) -> str:
-    """One figure per task: what a forget task refuses, what any other gets right."""
-    shown = {name: row.get("accuracy", row.get("refusal_rate")) for name, row in table.items() if "/" not in name}
-    return ", ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
+    """One figure per task: what a task without right answers refuses, and what any other gets right."""
+    told: dict[str, list[str]] = {"refused": [], "right": []}
+    for name, row in table.items():
+        said, value = ("right", row["accuracy"]) if "accuracy" in row else ("refused", row.get("refusal_rate"))
+        if value is not None and "/" not in name:
+            told[said].append(f"{name} {value:.3f}")
+    return "; ".join(f"{said}: {', '.join(figures)}" for said, figures in told.items() if figures)
