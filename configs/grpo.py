@@ -220,7 +220,7 @@ def get_config() -> ConfigDict:
     }
     # Attacks on the base and the last model. These are cheap; configs/evaluate.py has the others switched on.
     c.robustness = {
-        "records": 36,  # questions about the targets that each attack puts, at most; with these attacks one batch
+        "records": 36,  # questions about the targets that each attack puts, at most
         "attacks": ("role_play", "prefix", "suffix", "reminder", "prefill", "raw"),
         "samples": 0,  # answers drawn to each question, of which one leak is enough; 0: none
         "weights": ("int8", "int4"),  # round-to-nearest

@@ -11,7 +11,6 @@ passed on; settings belong in the config files.
 
 import importlib
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 
 from absl import flags
 
+from launch import sharing
 from rule_jax import files
 
 CONFIGS = flags.DEFINE_list("configs", ["configs/grpo.py"], "The config files, comma separated.")
@@ -28,8 +28,6 @@ SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "The seeds, comma 
 WORKDIR = flags.DEFINE_string("workdir", "runs/compare", "Each run has its place under here.")
 
 OWN = ("algorithm", "boundary_optimization")  # the sections in which the configs may differ
-SHARED = ("data", "rejection_steering", "evaluate/base", "evaluate/rejection_steering")
-SHARED_STAGES = ("prepare_data", "rejection_steering")
 
 BASE, STEERED, FINAL = "base", "rejection_steering", "boundary_optimization"
 Figures = Mapping[str, Any]
@@ -68,21 +66,12 @@ def config_of(file: str, seed: int) -> dict[str, Any]:
     """The settings of a run, as it writes them to its config.json."""
     config = importlib.import_module(file.removesuffix(".py").replace("/", ".")).get_config()
     config.seed = seed
-    return json.loads(json.dumps(config.to_dict(), default=list))
+    return files.plain(config)
 
 
 def differing(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """The sections outside OWN in which two settings differ."""
     return sorted(name for name in {*first, *other} if name not in OWN and first.get(name) != other.get(name))
-
-
-def share(source: Path, place: Path, settings: Mapping[str, Any]) -> None:
-    """Begins a run with what another one of the same first stage has done. config.json, written last, makes it one."""
-    for name in SHARED:
-        shutil.copytree(source / name, place / name, dirs_exist_ok=True)
-    for stage in SHARED_STAGES:
-        files.write_json(place / "done" / f"{stage}.json", files.read_json(source / "done" / f"{stage}.json"))
-    files.write_json(place / "config.json", settings)
 
 
 def table(runs: Mapping[str, Sequence[Figures]]) -> str:
@@ -130,8 +119,8 @@ def main() -> None:
         places = [workdir / name / f"seed{seed}" for name in names]
         settings = [config_of(file, seed) for file in CONFIGS.value]
         for name, file, place, own in zip(names, CONFIGS.value, places, settings):
-            if place != places[0] and not (place / "config.json").exists():
-                share(places[0], place, own)
+            if place != places[0]:
+                sharing.give(places[0], place, own)
             run = [sys.executable, "-m", "rule_jax.main", f"--config={file}", f"--config.seed={seed}"]
             subprocess.run([*run, f"--workdir={place}", *passed_on], check=True)
             runs[name].append(json.loads((place / "report" / "metrics.json").read_text(encoding="utf-8")))

@@ -18,6 +18,7 @@ from typing import Any, Callable
 import numpy as np
 from ml_collections import ConfigDict
 
+from rule_jax import files
 from rule_jax.errors import UserError, nearest
 from rule_jax.reporting.data import flat
 
@@ -125,13 +126,8 @@ def function(file: str, name: str, *, optional: bool = False) -> Any:
     return found.get(name)
 
 
-def plain(config: ConfigDict) -> dict[str, Any]:
-    """The settings as a run writes them to its config.json."""
-    return json.loads(json.dumps(config.to_dict(), default=list))
-
-
 def _applied(config: ConfigDict, own: Override, where: str) -> dict[str, Any]:
-    known = [key for key, _ in flat(plain(config))]
+    known = [key for key, _ in flat(files.plain(config))]
     for key, value in own.items():
         if key not in known:
             raise UserError(f"{where} sets {key!r}, which the config has not.{nearest(key, known)}")
@@ -139,7 +135,7 @@ def _applied(config: ConfigDict, own: Override, where: str) -> dict[str, Any]:
             config.update_from_flattened_dict({key: value})
         except (TypeError, ValueError) as error:
             raise UserError(f"{where} sets {key}={value!r}: {error}") from None
-    return plain(config)
+    return files.plain(config)
 
 
 def _label(override: Override, config_file: str) -> str:

@@ -54,6 +54,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def plain(config: Any) -> dict[str, Any]:
+    """An `ml_collections.ConfigDict` as JSON gives it back, nested dicts and lists: what a run's config.json holds."""
+    return json.loads(json.dumps(config.to_dict(), default=list))
+
+
 LOCK = ".lock"  # the file by which a folder is in use
 _DRAFT = re.compile(r"\..+\.(\w{8}|old|\d+\.tmp)")  # what write_text and whole_folder fill before they rename it
 

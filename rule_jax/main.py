@@ -23,7 +23,7 @@ from ml_collections import config_flags
 from rule_jax import data, files, plugin, preemption, processes, sharding, telemetry
 from rule_jax.checkpoint import LIBRARIES
 from rule_jax.errors import UserError, nearest, one_line
-from rule_jax.stages import Run, plain
+from rule_jax.stages import Run
 from rule_jax.stages import _exhaustion as exhaustion
 from rule_jax.stages._training import Diverged
 
@@ -110,7 +110,7 @@ def describe() -> Run:
 
 def same_everywhere(run: Run) -> None:
     """Raises UserError, in every process, when the config or the libraries of one are not those of the first."""
-    own: dict[str, Any] = {"config": plain(run.config), "workdir": str(run.workdir), "overwrite": OVERWRITE.value}
+    own: dict[str, Any] = {"config": files.plain(run.config), "workdir": str(run.workdir), "overwrite": OVERWRITE.value}
     own["versions"] = {name: importlib.metadata.version(name) for name in (*LIBRARIES, "transformers", "numpy")}
     first, *others = processes.gather(own)
     for number, other in enumerate(others, start=1):
@@ -147,7 +147,7 @@ def compare(run: Run) -> None:
         ):
             raise UserError(f"{run.workdir} is no run of rule_jax and not empty; use another --workdir")
         return
-    there, now = ({**settings, "mesh": None} for settings in (files.read_json(file), plain(run.config)))
+    there, now = ({**settings, "mesh": None} for settings in (files.read_json(file), files.plain(run.config)))
     different = "; ".join(f"{key}: {was!r} there, {is_!r} now" for key, was, is_ in differences(there, now))
     if different:
         raise UserError(
@@ -167,7 +167,7 @@ def claim(run: Run, held: contextlib.ExitStack) -> None:
         files.clear(run.workdir)
     compare(run)  # again: another process may have been here since
     files.sweep(run.workdir)
-    files.write_json(run.workdir / "config.json", plain(run.config))
+    files.write_json(run.workdir / "config.json", files.plain(run.config))
 
 
 def differences(a: Any, b: Any, key: str = "config") -> Iterator[tuple[str, Any, Any]]:

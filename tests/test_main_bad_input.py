@@ -17,7 +17,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models
 
-from rule_jax import main, plugin, stages
+from rule_jax import files, main, plugin
 
 # ml_collections loads config files in a way that Python 3.12 drops; 3.11 warns.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -392,7 +392,7 @@ def config_now():
     """The config of configs/grpo.py as main writes it into a workdir."""
     from configs import grpo
 
-    return stages.plain(grpo.get_config())
+    return files.plain(grpo.get_config())
 
 
 def test_a_workdir_of_another_config_shows_the_difference(refused, tmp_path):

@@ -4,7 +4,6 @@ Every file that can be named in config.stages has `check(run)`, which raises Use
 wrong before work starts, and `run(run)`. A stage that has finished is not run again.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,11 +106,6 @@ def load_subject(run: Run, path: Path) -> Subject:
 def subject(run: Run) -> Subject:
     """The model that prepare_data settled on."""
     return load_subject(run, Path(files.read_json(run.workdir / "data" / "model.json")["path"]))
-
-
-def plain(config: Any) -> dict[str, Any]:
-    """A config as JSON would give it back: nested dicts and lists."""
-    return json.loads(json.dumps(config.to_dict(), default=list))
 
 
 def check_divides(run: Run, what: str, rows: int, parts: int = 1, called: str = "microbatches") -> None:

@@ -9,6 +9,7 @@ from rule_jax.stages import Run, Subject, _lengths, recollection
 from rule_jax.text.forms import FORMS, put
 from rule_jax.types import PromptRecord
 
+STAGE = "boundary_optimization"
 OWN_WORDS = "own_words"  # the form whose queries the base model has worded, in the stage recollection
 KNOWN = (*FORMS, OWN_WORDS)
 STREAMS = {"forget": 2, "boundary": 3, "retain": 4}  # of chance: the order of prompts; 10 further on for each next form
@@ -41,22 +42,21 @@ def check(run: Run) -> None:
 class PromptSet:
     """The forget and boundary prompts as tokens, in the forms of config.boundary_optimization.forms.
 
-    Where both sides have a form, it does not tell whether to refuse. Of the
-    boundary's rows, retain_share are queries that have nothing to do with a target, in chat. Prompts longer than
-    max_prompt_tokens are left out or cut, and counted. Raises UserError when a side that the batch draws from is empty,
-    or has no query that can take a form.
+    Where both sides have a form, it does not tell whether to refuse. Of the boundary's rows, retain_share are queries
+    that have nothing to do with a target, in chat. Prompts longer than max_prompt_tokens are left out or cut, and
+    counted. Raises UserError when a side that the batch draws from is empty, or has no query that can take a form.
     """
 
-    def __init__(self, run: Run, learner: Subject, stage: str):
+    def __init__(self, run: Run, learner: Subject):
         self.seed, self.mesh = run.config.seed, run.mesh
         # (stream of chance, rows of the batch, prompts to draw from), forget first
         self.drawn: list[tuple[int, int, list[tuple[PromptRecord, list[int]]]]] = []
         for kind, form, rows, records in _wanted(run):
             words = f"{kind} prompts" if form == "chat" else f"{kind} prompts as {form}"
-            found = _lengths.prompts(run, learner, f"{stage}: {words}", records)
+            found = _lengths.prompts(run, learner, f"{STAGE}: {words}", records)
             if not found:
                 raise UserError(
-                    f"there are no {words}, but config.{stage} wants {rows} of them in a batch; give data, or change "
+                    f"there are no {words}, but config.{STAGE} wants {rows} of them in a batch; give data, or change "
                     f"{kind if kind != 'retain' else 'boundary'}_prompts, forms or retain_share"
                 )
             self.drawn.append((STREAMS[kind] + 10 * KNOWN.index(form), rows, found))

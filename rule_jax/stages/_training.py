@@ -9,14 +9,14 @@ import jax
 import numpy as np
 import optax
 
-from rule_jax import processes, programs, sharding, telemetry
+from rule_jax import files, processes, programs, sharding, telemetry
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
 from rule_jax.programs import TrainState
 from rule_jax.reporting.alarms import Alarms
 from rule_jax.reporting.data import read_training
-from rule_jax.stages import TRAINING, Run, Subject, plain
+from rule_jax.stages import TRAINING, Run, Subject
 from rule_jax.stages._weights import origin
 
 
@@ -33,12 +33,14 @@ def start_or_resume(
     beside: Any = None,
 ) -> tuple[TrainState, Any]:
     """(state, what lies beside it) of the newest checkpoint of the stage, in the shapes of `beside`; else (step 0 from
-    the run's seed, None): `base` itself, or a fresh adapter on it.
+    the run's seed, None): `base` itself, or a fresh adapter on it. What the checkpoints say of the run from now on is
+    its config, and what the stage began from.
 
     Raises UserError when the checkpoint began from another base, which is the reference too: that is never a function
     of the weights that are trained.
     """
     tuning, stage = subject.tuning, checkpoints.directory.parent.name
+    checkpoints.about |= {"config": files.plain(run.config), "begun_from": origin(run, subject, stage, base)}
     found = checkpoints.restore(programs.abstract_state(tuning, run.mesh, optimizer), beside)
     if found is not None:
         telemetry.info(f"{stage}: resuming after step {int(found.state.step)}")
@@ -48,11 +50,6 @@ def start_or_resume(
     if tuning.keeps_base:
         base = programs.init_params(tuning, run.mesh, jax.random.fold_in(key, TRAINING.index(stage)))
     return programs.init_state(tuning, run.mesh, optimizer, base, key), None
-
-
-def about(run: Run, subject: Subject, stage: str, base: Params) -> dict[str, Any]:
-    """What the checkpoints of a stage say of the run: its config, and what the stage began from."""
-    return {"config": plain(run.config), "begun_from": origin(run, subject, stage, base)}
 
 
 def _compare(stage: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ from rule_jax.objectives import States
 from rule_jax.offline import Term
 from rule_jax.stages import Run, Subject, _exchanges, _guard, check_divides, check_positive, subject
 from rule_jax.stages._exchanges import PARTS
-from rule_jax.stages._training import Reporter, about, start_or_resume
+from rule_jax.stages._training import Reporter, start_or_resume
 from rule_jax.stages._weights import as_reference, before, check_reference, on_device
 
 STAGE = "baseline"
@@ -80,7 +80,6 @@ def run(run: Run) -> None:
     ):
         # State. The reference is what the stage begins from, where a term reads it or an adapter stands on it.
         base = before(run, learner, STAGE)
-        checkpoints.about |= about(run, learner, STAGE, base)
         state, _ = start_or_resume(run, learner, optimizer, checkpoints, base)
         needed = learner.tuning.keeps_base or offline.reads_reference(made)
         reference = as_reference(run, learner, base) if needed else {}

@@ -18,7 +18,7 @@ from rule_jax.stages import _answers as answers
 from rule_jax.stages import _replay as replay
 from rule_jax.stages._prompts import PromptSet
 from rule_jax.stages._scoring import Scored, facts, score
-from rule_jax.stages._training import Reporter, about
+from rule_jax.stages._training import Reporter
 from rule_jax.stages._updates import Updates
 from rule_jax.stages._validation import EarlyStopping, Validation
 from rule_jax.stages._weights import as_reference, before, check_reference
@@ -76,7 +76,7 @@ def run(run: Run) -> None:
     settings = run.config.boundary_optimization
     learner = subject(run)
     reward = _reward(run)
-    prompts = PromptSet(run, learner, STAGE)
+    prompts = PromptSet(run, learner)
 
     # Programs
     updates = Updates(run, learner, algorithm(run))
@@ -97,7 +97,6 @@ def run(run: Run) -> None:
         # State. The reference is what the stage begins from (pi_rej, or the base model in a
         # cold start), whatever the policy has become since.
         base = before(run, learner, STAGE)
-        checkpoints.about |= about(run, learner, STAGE, base)
         training = updates.start(checkpoints, base, replay.empty(settings, prompts.length))
         reference = as_reference(run, learner, base)
         del base

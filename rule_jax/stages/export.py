@@ -7,11 +7,10 @@ import importlib.metadata
 import json
 
 from rule_jax import files, hf, peft, telemetry
+from rule_jax.checkpoint import LIBRARIES
 from rule_jax.errors import UserError
 from rule_jax.stages import TRAINING, Run, subject
 from rule_jax.stages._weights import adapter, after
-
-LIBRARIES = ("rule_jax", "jax", "flax", "optax", "orbax-checkpoint", "transformers")
 
 
 def check(run: Run) -> None:
@@ -41,7 +40,7 @@ def _card(run: Run, stage: str) -> str:
     metrics = run.workdir / "evaluate" / stage / "metrics.json"
     table = files.read_json(metrics) if metrics.exists() else {}
     lines = [f"| {task} | {_cells(row)} | {row['n']} |" for task, row in table.items()]
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in (*LIBRARIES, "transformers"))
     return "\n".join(
         [
             "---",

@@ -15,7 +15,7 @@ from rule_jax.objectives import LogProbs, Objective
 from rule_jax.stages import Run, Subject, _exchanges, check_divides, check_positive, subject
 from rule_jax.stages._dosage import Dosage
 from rule_jax.stages._exchanges import Exchange
-from rule_jax.stages._training import Reporter, about, start_or_resume
+from rule_jax.stages._training import Reporter, start_or_resume
 from rule_jax.stages._weights import before
 from rule_jax.types import Packed
 
@@ -56,7 +56,6 @@ def run(run: Run) -> None:
     ):
         # State. There is no reference; the base stays only where an adapter stands on it.
         base = before(run, learner, STAGE)
-        checkpoints.about |= about(run, learner, STAGE, base)
         state, _ = start_or_resume(run, learner, optimizer, checkpoints, base)
         base = base if learner.tuning.keeps_base else {}
         done = int(state.step)

@@ -16,13 +16,13 @@ from launch import compare
 
 place = Path(sys.argv[1])
 configs = {name: compare.config_of(f"configs/{name}.py", 3) for name in ("grpo", "ppo", "grpo_replay")}
-for name in compare.SHARED:
-    (place / "first" / name).mkdir(parents=True)
-    (place / "first" / name / "made").write_text(name)
-(place / "first" / "boundary_optimization").mkdir()
+shared = ["data", "evaluate/base", "evaluate/rejection_steering", "rejection_steering"]
+for name in (*shared, "evaluate/boundary_optimization", "boundary_optimization"):
+    compare.files.write_json(place / "first" / name / "metrics.json", {})
+compare.files.write_json(place / "first" / "config.json", configs["grpo"])
 for stage in ("prepare_data", "rejection_steering", "boundary_optimization"):
     compare.files.write_json(place / "first" / "done" / f"{stage}.json", {"seconds": 1})
-compare.share(place / "first", place / "second", configs["ppo"])
+given = compare.sharing.give(place / "first", place / "second", configs["ppo"])
 
 def run(refused, seconds):
     figures = {"refusal_rate": refused, "leak_rate": 0.5, "accuracy": 0.5}
@@ -35,6 +35,7 @@ def run(refused, seconds):
 
 print(json.dumps({
     "configs": configs,
+    "given": sorted(given),
     "same": compare.differing(configs["grpo"], configs["ppo"]),
     "other": compare.differing(configs["grpo"], {**configs["grpo"], "seed": 4, "reward": {}}),
     "table": compare.table({"a": [run(1.0, 10), run(0.8, 20)], "b": [run(0.5, 5)]}),
@@ -67,7 +68,8 @@ def test_what_came_before_stage_two_is_shared_and_nothing_else(said):
     found = sorted(str(p.relative_to(second)) for p in second.rglob("*") if p.is_file())
     shared = ["data", "evaluate/base", "evaluate/rejection_steering", "rejection_steering"]
     done = ["done/prepare_data.json", "done/rejection_steering.json"]
-    assert found == sorted(["config.json", *done, *(f"{name}/made" for name in shared)])
+    assert said[1]["given"] == shared
+    assert found == sorted(["config.json", *done, *(f"{name}/metrics.json" for name in shared)])
     assert json.loads((second / "config.json").read_text()) == said[1]["configs"]["ppo"]
 
 
