@@ -5,7 +5,8 @@ Reads from the workdir
     logs/metrics.jsonl                   a line per training step: {"stage", "step", scalar: value, ...}
     evaluate/<model>/metrics.json        {task: {metric: value | null, "n": int, "per_target": {target: {...}}}}
     evaluate/<model>/generations.jsonl   {"task", "kind", "prompt", "target", "entity", "answers", "text", "judged"}
-    evaluate/notes.json                  {"missing": [part of the benchmark that was not there], ...}; may be absent
+    evaluate/notes.json                  {"missing": [part of the benchmark that was not there], "too_long": {task:
+                                         {"left_out", "cut", "of", "limit"}}, ...}; may be absent
     time.json                            {"peak_rss_bytes": int, "time_s": {stage: seconds}}
 
 Schema 1 of report/metrics.json
@@ -23,7 +24,7 @@ Schema 1 of report/metrics.json
                      "tokens"} | null}; {} where nothing was attacked
     judged           {model: naturalness/<model>.json}: {"forget" | "retain": {"n", "perplexity_original", "ratings",
                      "agreement_with_likelihood"}}; {} where that stage was not run
-    evaluation       evaluate/notes.json, whole; {"missing": []} where it is absent
+    evaluation       evaluate/notes.json, whole; {"missing": [], "too_long": {}} where it is absent
     erasure          of audit.json: {"request_id", "made", "data", "models", "record_sha256"}; page.write adds it
     time_s           {stage: seconds}
     tokens           {stage: tokens that its models read and wrote, as far as they were counted}
@@ -184,7 +185,7 @@ def _stage(workdir: Path, model: str) -> dict[str, Any]:
 def _clean_tasks(tasks: Mapping[str, Mapping]) -> dict[str, Any]:
     """The figures of one model with null for whatever is not finite, and for every metric of a task with n = 0."""
     return {
-        task: {k: v if row.get("n") or k == "n" else None for k, v in _finite(row).items()}
+        task: {k: v if row.get("n") or k in ("n", "reasons") else None for k, v in _finite(row).items()}
         for task, row in tasks.items()
     }
 
@@ -219,7 +220,7 @@ def _tokens(workdir: Path) -> dict[str, int]:
 
 
 def _notes(path: Path) -> dict[str, Any]:
-    return {"missing": [], **(_read_json(path) if path.exists() else {})}
+    return {"missing": [], "too_long": {}, **(_read_json(path) if path.exists() else {})}
 
 
 def _versions() -> dict[str, str | None]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jinja2
 
-from rule_jax.reporting.vocabulary import model_label, percent
+from rule_jax.reporting.vocabulary import model_label, percent, task_label
 
 
 def template(name: str) -> jinja2.Template:
@@ -16,7 +16,7 @@ def template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"model": model_label, "seconds": seconds, "percent": percent}
+    environment.filters |= {"model": model_label, "task": task_label, "seconds": seconds, "percent": percent}
     return environment.get_template(name)
 
 

@@ -144,12 +144,15 @@ def _leaks(row: Mapping[str, Any]) -> float:
 
 def _uncomputed(stages: Mapping, final: str) -> list[str]:
     """A sentence for each metric that is null; it says nothing for or against the model."""
-    return [
-        f"{task_label(task)}: “{METRICS.get(metric, metric)}” could not be computed."
-        for task in task_names(stages)
-        for metric, value in stages[final].get(task, {}).items()
-        if value is None
-    ]
+    said = []
+    for task in task_names(stages):
+        row = stages[final].get(task, {})
+        for metric in (metric for metric, value in row.items() if value is None):
+            why = row.get("reasons", {}).get(metric)
+            said.append(
+                f"{task_label(task)}: “{METRICS.get(metric, metric)}” could not be computed{f': {why}' if why else ''}."
+            )
+    return said
 
 
 def kept_ratio(stages: Mapping, model: str, task: str) -> float | None:

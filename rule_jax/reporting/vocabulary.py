@@ -32,6 +32,15 @@ TASKS = {
     "neighbor_qa": ("Neighbours: questions (RWKU QA)", ""),
     "general": ("General facts", "unrelated to any person"),
     "unknown": ("People who do not exist", "to be refused by every model"),
+    "mmlu": ("MMLU", "general knowledge, multiple choice"),
+    "bbh": ("BBH", "reasoning, step by step"),
+    "truthfulqa_mc1": ("TruthfulQA MC1", "the likeliest answer is the true one"),
+    "truthfulqa_mc2": ("TruthfulQA MC2", "probability of true answers among all"),
+    "triviaqa": ("TriviaQA", "facts, in few words"),
+    "fluency": ("Fluency", "of answers to instructions"),
+    "forget_mia": ("Target: passages", "how likely they are, by what attacks on membership look at"),
+    "retain_mia": ("Others: passages", "how likely they are, by what attacks on membership look at"),
+    "membership": ("Membership inference", "area under the curve, passages on the target against others"),
 }
 METRICS = {
     "refusal_rate": "Refuses",
@@ -44,6 +53,7 @@ METRICS = {
     "leak_rate_floor": "Leaks, of a perfect refuser who names the target",
     "rouge_l_recall_floor": "ROUGE-L recall of that refuser",
     "empty_rate": "Says nothing",
+    "all": "Every figure",
 }
 UTILITY = ("mmlu", "bbh", "truthfulqa", "triviaqa", "fluency", "real_authors", "real_world")
 ATTACKS = {

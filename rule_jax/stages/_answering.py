@@ -15,6 +15,7 @@ from rule_jax import batching, preemption, programs, sharding, telemetry
 from rule_jax.models.decoder import Params
 from rule_jax.stages import Run, Subject, _guard, _lengths
 from rule_jax.stages._guard import Guard
+from rule_jax.stages._lengths import TooLong
 from rule_jax.stages._likelihood import Padding
 from rule_jax.text import chat
 from rule_jax.types import Task
@@ -34,7 +35,7 @@ class _Request:
 class Answerer:
     """Answers tasks with any parameters of one architecture; programs are compiled once for all of them.
 
-    padding: of all calls so far, prompts and answers together.
+    padding: of all calls so far, prompts and answers together. too_long: by task, where prompts were, when last asked.
     """
 
     def __init__(self, run: Run, examined: Subject):
@@ -42,6 +43,7 @@ class Answerer:
         self.cast = programs.make_rollout_params(examined.model, run.mesh, run.compute_dtype)
         self.programs: dict[tuple[int, int], Any] = {}
         self.padding = Padding()
+        self.too_long: dict[str, TooLong] = {}
 
     def __call__(
         self, params: Params, tasks: Sequence[Task], label: str, guard: Guard | None = None
@@ -81,7 +83,7 @@ class Answerer:
         """
         groups: dict[tuple[int, int, float], list[_Request]] = defaultdict(list)
         for task in tasks:
-            for row, ids in _encode(self.run, self.examined, task, system):
+            for row, ids in self._encode(task, system):
                 if texts[task.name][row]:
                     continue
                 groups[task.samples, task.max_new_tokens, task.temperature].append(_Request(task, row, ids))
@@ -92,6 +94,28 @@ class Answerer:
             size = self.run.config.evaluate.batch // samples
             for start, stop, rows in batching.plan(lengths, size, ways=ways, overhead=STEP_COST * longest):
                 yield rows, ordered[start:stop]
+
+    def _encode(self, task: Task, system: str) -> list[tuple[int, list[int]]]:
+        """(record, token ids) of the prompts that leave room for an answer among the model's positions."""
+
+        def encode(prompts: Sequence[str]) -> list[list[int]]:
+            if task.render == "raw":
+                return chat.encode_raw(self.examined.tokenizer, prompts)
+            return chat.encode_chat(self.examined.tokenizer, prompts, system=system, prefill=task.prefill)
+
+        prompts = [record.prompt for record in task.records]
+        fitted = _lengths.fitting(
+            self.run,
+            f"evaluate: prompts of {task.name}",
+            self.examined.model.config.max_positions - task.max_new_tokens,
+            prompts,
+            encode(prompts) if prompts else [],
+            tokens=len,
+            again=lambda row, prompt: encode([prompt])[0],
+        )
+        if fitted.too_long:
+            self.too_long[task.name] = fitted.too_long
+        return fitted.kept
 
     def _answer(self, params: Params, number: int, batch: list[_Request], rows: int) -> list[list[str]]:
         task = batch[0].task
@@ -123,27 +147,6 @@ class Answerer:
         flat = [response[b, g, : length[b, g]] for b in range(len(batch)) for g in range(task.samples)]
         texts = chat.decode(self.examined.tokenizer, flat)
         return [texts[b * task.samples : (b + 1) * task.samples] for b in range(len(batch))]
-
-
-def _encode(run: Run, examined: Subject, task: Task, system: str) -> list[tuple[int, list[int]]]:
-    """(record, token ids) of the prompts that leave room for an answer among the model's positions."""
-
-    def encode(prompts: Sequence[str]) -> list[list[int]]:
-        if task.render == "raw":
-            return chat.encode_raw(examined.tokenizer, prompts)
-        return chat.encode_chat(examined.tokenizer, prompts, system=system, prefill=task.prefill)
-
-    prompts = [record.prompt for record in task.records]
-    limit = examined.model.config.max_positions - task.max_new_tokens
-    return _lengths.fitting(
-        run,
-        f"evaluate: prompts of {task.name}",
-        limit,
-        prompts,
-        encode(prompts) if prompts else [],
-        tokens=len,
-        again=lambda row, prompt: encode([prompt])[0],
-    )
 
 
 def _cut(text: str, stop: str) -> str:

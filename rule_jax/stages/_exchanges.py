@@ -78,7 +78,7 @@ def packed(run: Run, learner: Subject, stage: str, what: str, exchanges: Sequenc
         encode(exchanges),
         tokens=lambda pairs: max(len(prompt) + len(answer) for prompt, answer in pairs),
         again=lambda row, prompt: encode([exchanges[row]._replace(prompt=prompt)])[0],
-    )
+    ).kept
     if not kept:
         raise UserError(f"all {what} of {stage} are longer than config.{stage}.max_length={limit} tokens")
     sequences, places, longest = [], [], 0

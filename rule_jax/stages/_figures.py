@@ -9,11 +9,14 @@ import numpy as np
 
 from rule_jax.types import Judged, PromptRecord, ScoringTask, Task
 
+NONE_FITS = {"n": 0, "all": "no query of it is short enough for the model"}
+
 
 def figures(tasks: Sequence[Task], judged: Mapping[str, Sequence[tuple[PromptRecord, Mapping[str, float]]]]) -> dict:
     """{task: {metric: mean over records and samples, ..., "n": records}}, with "per_target" where there are targets.
 
-    Tasks "parent/child" are pooled as "parent", and given apart. A task without records has null metrics.
+    Tasks "parent/child" are pooled as "parent", and given apart. A task without answers has the
+    reason instead, see `explained`.
     """
     pooled: dict[str, list[tuple[PromptRecord, Mapping[str, float]]]] = defaultdict(list)
     for task in tasks:
@@ -21,7 +24,7 @@ def figures(tasks: Sequence[Task], judged: Mapping[str, Sequence[tuple[PromptRec
         parent, _, child = task.name.partition("/")
         if child:
             pooled[parent] += judged[task.name]
-    return {name: _means(verdicts) for name, verdicts in pooled.items()}
+    return {name: _means(verdicts) if verdicts else dict(NONE_FITS) for name, verdicts in pooled.items()}
 
 
 def _means(verdicts: Sequence[tuple[PromptRecord, Mapping[str, float]]]) -> dict[str, Any]:
@@ -45,7 +48,7 @@ def scored(tasks: Sequence[ScoringTask], judged: Judged) -> dict[str, dict[str, 
         values = judged[task.name]
         row: dict[str, Any] = {"n": len(values)}
         if not values:
-            row["all"] = "no query of it is short enough for the model"
+            row |= NONE_FITS
         for metric in values[0] if values else ():
             if metric.startswith("_"):
                 continue

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from rule_jax import telemetry
 from rule_jax.errors import UserError
@@ -12,6 +12,22 @@ from rule_jax.types import PromptRecord
 
 T = TypeVar("T")
 CHOICES = ("drop", "cut")
+
+
+class TooLong(NamedTuple):
+    """How many of `of` prompts or texts took more than `limit` tokens, and were left out or cut at their beginning."""
+
+    left_out: int
+    cut: int
+    of: int
+    limit: int
+
+
+class Fitted(NamedTuple, Generic[T]):
+    """What a stage takes: (row, encoded) in order; and what it does not take as it is, None where it takes all."""
+
+    kept: list[tuple[int, T]]
+    too_long: TooLong | None = None
 
 
 def check(run: Run) -> None:
@@ -38,7 +54,7 @@ def prompts(
 
     for rows in by_form.values():
         encoded |= zip(rows, encode(records[rows[0]], [records[row].prompt for row in rows]))
-    kept = fitting(
+    fitted = fitting(
         run,
         what,
         run.config.boundary_optimization.max_prompt_tokens,
@@ -47,7 +63,7 @@ def prompts(
         tokens=len,
         again=lambda row, prompt: encode(records[row], [prompt])[0],
     )
-    return [(records[row], ids) for row, ids in kept]
+    return [(records[row], ids) for row, ids in fitted.kept]
 
 
 def fitting(
@@ -59,8 +75,8 @@ def fitting(
     *,
     tokens: Callable[[T], int],
     again: Callable[[int, str], T],
-) -> list[tuple[int, T]]:
-    """(row, encoded) of the prompts that take at most `limit` tokens, in order.
+) -> Fitted[T]:
+    """The prompts that take at most `limit` tokens.
 
     what: the stage and, in words, what is limited, for the message. encoded: each prompt as `again(row, prompt)` would
     encode it; tokens: its length. A prompt that is cut loses words at its beginning: what is asked stands at the end.
@@ -69,7 +85,7 @@ def fitting(
     lengths = [tokens(item) for item in encoded]
     long = [row for row, length in enumerate(lengths) if length > limit]
     if not long:
-        return list(enumerate(encoded))
+        return Fitted(list(enumerate(encoded)))
     kept = {row: item for row, item in enumerate(encoded) if lengths[row] <= limit}
     if run.config.data.too_long == "cut":
         for row in long:
@@ -81,7 +97,7 @@ def fitting(
         f"{what}: {len(long)} of {len(encoded)} longer than {limit} tokens (longest {max(lengths)}): {cut} cut at the "
         f"beginning, {len(long) - cut} left out"
     )
-    return sorted(kept.items())
+    return Fitted(sorted(kept.items()), TooLong(len(long) - cut, cut, len(encoded), limit))
 
 
 def _cut(prompt: str, limit: int, tokens: Callable[[T], int], encode: Callable[[str], T]) -> T | None:

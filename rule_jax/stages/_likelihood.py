@@ -13,6 +13,7 @@ import numpy as np
 from rule_jax import batching, preemption, programs, sharding, telemetry
 from rule_jax.models.decoder import Params
 from rule_jax.stages import Run, Subject
+from rule_jax.stages._lengths import TooLong
 from rule_jax.text import chat
 from rule_jax.types import ScoringTask, TokenScores
 
@@ -53,7 +54,7 @@ class Padding:
 class Scorer:
     """Scores tasks with any parameters of one architecture; a program per row size serves all of them.
 
-    padding: of all calls so far.
+    padding: of all calls so far. too_long: by task, where `fitting` found texts that were.
     """
 
     def __init__(self, run: Run, examined: Subject):
@@ -61,6 +62,7 @@ class Scorer:
         self.cast = programs.make_rollout_params(examined.model, run.mesh, run.compute_dtype)
         self.score = programs.make_score(examined.model, run.mesh, chunk=run.logit_chunk)
         self.padding = Padding()
+        self.too_long: dict[str, TooLong] = {}
 
     def __call__(
         self, params: Params, tasks: Sequence[ScoringTask], label: str, system: str | None = None
@@ -85,6 +87,7 @@ class Scorer:
         for task in tasks:
             long = {query for query, ids, _ in self._encode(task, system) if len(ids) - 1 > limit}
             if long:
+                self.too_long[task.name] = TooLong(len(long), 0, len(task.queries), limit)
                 telemetry.info(
                     f"evaluate: {task.name}: {len(long)} of {len(task.queries)} longer than {limit} tokens: left out"
                 )

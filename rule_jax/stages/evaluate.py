@@ -53,7 +53,8 @@ def check(run: Run) -> None:
 
 def run(run: Run) -> None:
     """Writes evaluate/<model>/metrics.json, generations.jsonl and scores.jsonl for "base" and for each training stage
-    of the run, and evaluate/notes.json: the benchmark's missing parts, and the padding of what was scored."""
+    of the run, and evaluate/notes.json: what the benchmark lacks, what is too long for the model, and
+    the padding."""
     if "prepare_data" not in run.config.stages:
         prepare_data.settle_model(run)
     examined, benchmark = subject(run), _benchmark.benchmark(run)
@@ -82,6 +83,7 @@ def run(run: Run) -> None:
     if processes.first():
         notes = {
             "missing": list(benchmark.missing),
+            "too_long": {task: found._asdict() for task, found in {**answers.too_long, **scorer.too_long}.items()},
             "scoring_padding": round(scorer.padding.waste, 4),
             "answering_padding": round(answers.padding.waste, 4),
             "tokens": answers.padding.used + scorer.padding.used,

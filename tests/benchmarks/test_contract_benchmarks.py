@@ -145,6 +145,9 @@ def test_a_figure_that_cannot_be_computed_is_null_with_a_reason():
     assert _figures.scored([task], {"mia": []}) == {
         "mia": {"n": 0, "all": "no query of it is short enough for the model"}
     }
+    assert _figures.explained(_figures.figures([Task("bbh", (), _judges.keeping)], {"bbh": []})) == {
+        "bbh": {"n": 0, "all": None, "reasons": {"all": "no query of it is short enough for the model"}}
+    }
     assert _figures.explained({"x": {"auc": math.inf, "n": 1}})["x"]["reasons"] == {"auc": "it is not a finite number"}
 
 

@@ -80,6 +80,7 @@ def test_what_cannot_be_computed_is_null_and_never_zero(workdir, bad):
     def change(metrics):
         metrics["boundary"]["accuracy"] = bad
         metrics["unknown"] = {"refusal_rate": 0.0, "n": 0}
+        metrics["bbh"] = {"all": None, "n": 0, "reasons": {"all": "no query fits"}}
 
     edit(workdir / "evaluate" / "boundary_optimization" / "metrics.json", change)
     page = write(workdir).read_text()
@@ -87,6 +88,8 @@ def test_what_cannot_be_computed_is_null_and_never_zero(workdir, bad):
     assert stages["boundary_optimization"]["boundary"]["accuracy"] is None
     assert stages["boundary_optimization"]["unknown"] == {"refusal_rate": None, "n": 0}
     assert "Boundary entities: “Answers right” could not be computed." in page
+    assert stages["boundary_optimization"]["bbh"] == {"all": None, "n": 0, "reasons": {"all": "no query fits"}}
+    assert "BBH: “Every figure” could not be computed: no query fits." in page
     assert "not available" in page
 
 
@@ -147,7 +150,20 @@ def test_parts_that_the_benchmark_lacks_are_told_at_the_top(workdir):
     page = write(workdir).read_text(encoding="utf-8")
     assert f"{sentence}: bbh, triviaqa." in page[: page.index("</section>")]
     table = json.loads((workdir / "report" / "metrics.json").read_text(encoding="utf-8"))
-    assert table["evaluation"] == {"missing": ["bbh", "triviaqa"], "scoring_padding": 0.1}
+    assert table["evaluation"] == {"missing": ["bbh", "triviaqa"], "too_long": {}, "scoring_padding": 0.1}
+
+
+def test_what_the_model_cannot_take_is_counted_at_the_top(workdir):
+    sentence = "Too long for the model’s positions"
+    assert sentence not in write(workdir).read_text(encoding="utf-8")
+    found = {"left_out": 12, "cut": 0, "of": 27, "limit": 256}
+    notes = {"too_long": {"bbh": found, "forget_qa": {**found, "left_out": 1, "cut": 3, "of": 9}}}
+    (workdir / "evaluate" / "notes.json").write_text(json.dumps(notes))
+    page = write(workdir).read_text(encoding="utf-8")
+    told = "of 27 of BBH 12 left out; of 9 of Target: questions (RWKU QA) 1 left out, 3 cut at the beginning."
+    assert f"{sentence}: {told}" in page[: page.index("</section>")]
+    table = json.loads((workdir / "report" / "metrics.json").read_text(encoding="utf-8"))
+    assert table["evaluation"] == {"missing": [], **notes}
 
 
 def test_no_evaluated_model_is_an_error(workdir, tmp_path):

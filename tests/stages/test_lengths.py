@@ -25,24 +25,27 @@ def fitting(too_long, limit, monkeypatch, prompts=PROMPTS):
         run, "stage: prompts", limit, prompts, [encode(text) for text in prompts], tokens=len,
         again=lambda row, text: encode(text),
     )  # fmt: skip
-    return [(row, " ".join(ids[1:-1])) for row, ids in found], said
+    return [(row, " ".join(ids[1:-1])) for row, ids in found.kept], found.too_long, said
 
 
 def test_long_prompts_are_left_out_and_counted(monkeypatch):
-    found, said = fitting("drop", 5, monkeypatch)
+    found, too_long, said = fitting("drop", 5, monkeypatch)
     assert found == [(0, "a b c"), (2, "w")]
     assert said == ["stage: prompts: 3 of 5 longer than 5 tokens (longest 12): 0 cut at the beginning, 3 left out"]
+    assert too_long == _lengths.TooLong(left_out=3, cut=0, of=5, limit=5)
 
 
 def test_long_prompts_are_cut_at_their_beginning_as_little_as_it_takes(monkeypatch):
-    found, said = fitting("cut", 5, monkeypatch)
+    found, too_long, said = fitting("cut", 5, monkeypatch)
     assert found == [(0, "a b c"), (1, "four five six?"), (2, "w"), (3, "long long end?")]
     assert said == ["stage: prompts: 3 of 5 longer than 5 tokens (longest 12): 2 cut at the beginning, 1 left out"]
+    assert too_long == _lengths.TooLong(left_out=1, cut=2, of=5, limit=5)
 
 
 def test_where_all_fit_nothing_is_said(monkeypatch):
-    found, said = fitting("cut", 12, monkeypatch)
+    found, too_long, said = fitting("cut", 12, monkeypatch)
     assert [row for row, _ in found] == [0, 1, 2, 3, 4]
+    assert too_long is None
     assert said == []
 
 

@@ -4,25 +4,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from rule_jax.models.tuning import full
 from rule_jax.stages import Run, Subject
+from rule_jax.stages._lengths import TooLong
 from rule_jax.stages._likelihood import Scorer, _Text
 from rule_jax.types import Continuations, ScoringTask
-
-LETTERS = "abcdefghijklmnopqrstuvwxyz ?."
-EOS = len(LETTERS)
-TEMPLATE = "{% for m in messages %}{{ m.content }}?{% endfor %}"
+from tests.stages import letters
+from tests.stages.letters import EOS, LETTERS
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    """A token per letter, without any that are special."""
-    made = Tokenizer(models.WordLevel({letter: n for n, letter in enumerate(LETTERS)}, unk_token="?"))
-    made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    return PreTrainedTokenizerFast(tokenizer_object=made, chat_template=TEMPLATE)
+    return letters.tokenizer()
 
 
 @pytest.fixture
@@ -128,6 +122,7 @@ def test_what_is_longer_than_the_model_takes_is_left_out(scorer):
     task = ScoringTask("texts", passages(30, 1025, 1026), judge)  # the last token of a text is not fed
     (kept,) = score.fitting([task])
     assert kept.queries == task.queries[:2]
+    assert score.too_long == {"texts": TooLong(left_out=1, cut=0, of=3, limit=1024)}
 
 
 def test_row_sizes_that_no_text_needs_are_passed_over(scorer):
