@@ -45,6 +45,7 @@ KNOBS = {
     "targets": UPDATE,
     "update": f"{UPDATE}, model.reference_memory",
     "critic": UPDATE,
+    "baseline": UPDATE,
     "answers": "evaluate.batch, mesh.tensor",
     "scores": "evaluate.score_tokens, model.logit_chunk, mesh.tensor",
 }

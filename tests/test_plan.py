@@ -12,6 +12,7 @@ import jax
 import pytest
 
 from configs import grpo, ppo
+from configs.baselines import dpo, npo_klr, rs_retain
 from rule_jax import plan, sharding
 from rule_jax.errors import UserError
 from rule_jax.planning import machines, shapes
@@ -69,6 +70,21 @@ def run_of(path, mesh=(1, 2, 2), recipe=grpo, **changes):
 def held(path, mesh=(1, 1, 1), recipe=grpo, **changes):
     """{program: {kind: bytes on a device}} without compiling."""
     return {program.name: shapes.held(program) for program in shapes.programs_of(run_of(path, mesh, recipe, **changes))}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "rows", "reference"),
+    [(rs_retain, 2, False), (npo_klr, 2, True), (dpo, 2, True)],  # rows of one answer for each example
+)
+def test_a_baseline_is_planned_with_what_its_terms_read(path, recipe, rows, reference):
+    small = {"baseline.batch": 8, "baseline.max_length": 16}
+    made = {program.name: program for program in shapes.programs_of(run_of(path, recipe=recipe, **small))}
+    assert list(made) == ["baseline", "answers", "scores"]
+    kinds = shapes.held(made["baseline"])
+    assert kinds["batch"] == rows * 8 // 2 * 16 * 4 * 4  # tokens, segments, positions and weights on two row shards
+    assert kinds.get("reference", 0) == (kinds["trained"] if reference else 0)
+    (need,) = plan.plan(run_of(path, recipe=recipe, **small), ["baseline"])
+    assert need.kinds["temporaries"] > 0
 
 
 def test_every_program_of_a_run_is_compiled_and_counted(path):

@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rule_jax import batching, hf, programs, sharding
+from rule_jax import batching, hf, offline, programs, sharding
 from rule_jax.errors import UserError
 from rule_jax.models import lora
-from rule_jax.stages import Run, Subject, boundary_optimization, rejection_steering
+from rule_jax.stages import Run, Subject, baseline, boundary_optimization, rejection_steering
 from rule_jax.stages._likelihood import ALTERNATIVES
 from rule_jax.stages._updates import Updates
 from rule_jax.types import Packed, Prompts, Rollout
@@ -104,6 +104,8 @@ def programs_of(run: Run) -> Iterator[Program]:
         yield _of_rejection_steering(run, shapes)
     if boundary_optimization.STAGE in run.config.stages:
         yield from _of_boundary_optimization(run, shapes)
+    if baseline.STAGE in run.trained:
+        yield _of_baseline(run, shapes)
     if "evaluate" in run.config.stages:
         rest = {"parameters": shapes.whole}
         yield _generation("answers", shapes, run.config.evaluate.batch, 1, ANSWER, rest, "evaluate")
@@ -172,6 +174,20 @@ def _of_boundary_optimization(run: Run, shapes: Shapes) -> Iterator[Program]:
         given = {"critic": (critic.params, critic.opt_state), "batch": part}
         arguments = critic, (), part, shapes.number, coefficients
         yield Program("critic", updates.update_critic, arguments, given, {**trained, **reference}, stage, times)
+
+
+def _of_baseline(run: Run, shapes: Shapes) -> Program:
+    settings = run.config.baseline
+    update, made, optimizer = baseline.update_program(run, shapes.learner)
+    state = programs.abstract_state(shapes.tuning, run.mesh, optimizer)
+    answers = {"preference": 2}  # behind one question, where it is more than one
+    lengths = {part: batching.bucket(settings.max_length * answers.get(part, 1)) for part in baseline.read(made)}
+    batch = {part: shapes.packed(settings.batch, length) for part, length in lengths.items()}
+    fixed = shapes.fixed if shapes.reads or offline.reads_reference(made) else {}
+    given = {"trained": state.params, "optimizer": state.opt_state, **fixed, "batch": batch}
+    numbers = jax.tree.map(lambda _: shapes.number, offline.coefficients(made))
+    arguments = state, shapes.base if fixed else {}, batch, shapes.number, numbers
+    return Program(baseline.STAGE, update, arguments, given, {}, baseline.STAGE, settings.steps)
 
 
 def _generation(
