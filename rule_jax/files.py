@@ -88,6 +88,14 @@ def in_use(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_unwritten(folder: Path) -> bool:
+    """True where there is nothing, or a folder with no more in it than a process leaves that was killed at once: its
+    lock and drafts."""
+    if not folder.is_dir():
+        return not folder.exists()
+    return all(place.name == LOCK or _DRAFT.fullmatch(place.name) for place in folder.iterdir())
+
+
 def sweep(folder: Path) -> None:
     """Removes, anywhere in a folder, the drafts of processes that were killed before they could rename them. Only for a
     folder that is `in_use`."""
@@ -95,9 +103,10 @@ def sweep(folder: Path) -> None:
         shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
 
 
-def clear(folder: Path) -> None:
-    """Removes all that is in a folder but its lock."""
-    for place in folder.iterdir():
+def clear(folder: Path, last: str) -> None:
+    """Removes all that is in a folder but its lock; the file by which the folder is known goes last, so that a process
+    that is killed meanwhile can be followed by another."""
+    for place in sorted(folder.iterdir(), key=lambda place: place.name == last):
         if place.name != LOCK:
             shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
 

@@ -142,9 +142,7 @@ def compare(run: Run) -> None:
     """
     file = run.workdir / "config.json"
     if not file.exists():
-        if run.workdir.exists() and (
-            not run.workdir.is_dir() or any(place.name != files.LOCK for place in run.workdir.iterdir())
-        ):
+        if not files.is_unwritten(run.workdir):
             raise UserError(f"{run.workdir} is no run of rule_jax and not empty; use another --workdir")
         return
     there, now = ({**settings, "mesh": None} for settings in (files.read_json(file), files.plain(run.config)))
@@ -164,7 +162,7 @@ def claim(run: Run, held: contextlib.ExitStack) -> None:
     """Makes the workdir this run's for as long as `held` is; with --overwrite, what an earlier run left there goes."""
     held.enter_context(files.in_use(run.workdir))
     if OVERWRITE.value and (run.workdir / "config.json").exists():
-        files.clear(run.workdir)
+        files.clear(run.workdir, last="config.json")
     compare(run)  # again: another process may have been here since
     files.sweep(run.workdir)
     files.write_json(run.workdir / "config.json", files.plain(run.config))

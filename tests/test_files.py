@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import stat
 
 import pytest
@@ -145,3 +146,53 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         files.whole_folder(tmp_path / "file" / "out"),
     ):
         pass
+
+
+# A folder in use
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        (None, True),
+        ([], True),
+        ([".lock", ".config.json.4711.tmp"], True),  # killed before its first file was there
+        ([".lock", "config.json"], False),
+        (["thesis.txt"], False),
+        ([".hidden"], False),
+    ],
+)
+def test_a_folder_that_nobody_has_written_to_yet(tmp_path, left, expected):
+    if left is not None:
+        (tmp_path / "run").mkdir()
+        for name in left:
+            (tmp_path / "run" / name).touch()
+    assert files.is_unwritten(tmp_path / "run") == expected
+
+
+def test_a_file_is_no_folder_to_write_to(tmp_path):
+    (tmp_path / "run").touch()
+    assert not files.is_unwritten(tmp_path / "run")
+
+
+@pytest.mark.parametrize("stopped_at", ["data", "a_folder", "zeta"])
+def test_what_a_folder_is_known_by_is_removed_last(tmp_path, monkeypatch, stopped_at):
+    """Whatever it is that stops a clearing: the same command finds what it needs to go on with it."""
+    for name in ("zeta", "data", "a_folder"):
+        (tmp_path / name).mkdir()
+    for name in ("config.json", ".lock", "b.txt"):
+        (tmp_path / name).touch()
+    remove = shutil.rmtree
+
+    def stop(place):
+        if place.name == stopped_at:
+            raise KeyboardInterrupt
+        remove(place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", stop)
+        with pytest.raises(KeyboardInterrupt):
+            files.clear(tmp_path, last="config.json")
+    assert "config.json" in names(tmp_path)
+    files.clear(tmp_path, last="config.json")
+    assert names(tmp_path) == [".lock"]
