@@ -26,6 +26,7 @@ def forgetting(record: PromptRecord, text: str) -> dict[str, float]:
         "empty_rate": float(is_empty(text)),
         "leak_rate_floor": float(leaks_answer(record.target, record.answers)),
         "rouge_l_recall_floor": float(rouge_l_recall(record.target, record.answers)),
+        "rouge_l_recall_compat_floor": overlap_compat.rouge_l_recall(record.target, record.answers),
     }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from rule_jax.errors import UserError
 from rule_jax.metrics import statistics
-from rule_jax.reporting import plane
+from rule_jax.reporting import plane, published
 from rule_jax.reporting.data import Values, collect, flat, read_questions
 from rule_jax.reporting.figures import Figure, apart, of_questions, of_runs
 from rule_jax.reporting.vocabulary import direction, model_label, task_names
@@ -60,6 +60,7 @@ def compare(workdirs: Sequence[Path]) -> dict[str, Any]:
     figures     {method: {task: {metric: {"mean", "low", "high", "n", "better": 1 | -1 | 0, "versus": {other method:
                 {"mean", "low", "high", "n", "paired", "verdict": 1 (better) | -1 (worse) | 0}}}}}}
     planes      as plane.summary says, by reading
+    published   as published.tables says, a row a method
 
     Raises UserError for a folder that is given twice or is no finished run.
     """
@@ -86,6 +87,7 @@ def compare(workdirs: Sequence[Path]) -> dict[str, Any]:
             for m in methods
         ],
         "figures": {method.name: _figures(method, against, over) for method in methods},
+        "published": published.tables({m.name: [run.report["stages"][m.model] for run in m.runs] for m in methods}),
         "planes": plane.summary([point for method in methods for point in _points(method)]),
     }
 

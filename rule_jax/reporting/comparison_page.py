@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rule_jax import files
-from rule_jax.reporting import plots
+from rule_jax.reporting import plots, published
 from rule_jax.reporting.comparison import BASE, compare
 from rule_jax.reporting.figures import Figure, shown
 from rule_jax.reporting.templates import template
@@ -26,11 +26,14 @@ VERDICTS = {1: "better", -1: "worse", 0: "not separated"}
 def write(workdirs: Sequence[Path], out: Path) -> Path:
     """Writes `out`/metrics.json and `out`/report.html of several finished runs; returns the page's path.
 
+    Where figures fit the layout of a paper's table, `out`/tables.md has that too.
     Raises UserError as `comparison.compare` does.
     """
     compared = compare(workdirs)
     files.write_json(out / "metrics.json", compared)
     files.write_text(out / "report.html", render(compared))
+    if compared["published"]:
+        files.write_text(out / "tables.md", published.markdown(compared["published"]))
     return out / "report.html"
 
 

@@ -26,6 +26,7 @@ Schema 1 of report/metrics.json
                      "agreement_with_likelihood"}}; {} where that stage was not run
     evaluation       evaluate/notes.json, whole; {"missing": [], "too_long": {}} where it is absent
     erasure          of audit.json: {"request_id", "made", "data", "models", "record_sha256"}; page.write adds it
+    published        the models' figures in the layout of papers' tables, as `published.tables` says; [] where none fits
     time_s           {stage: seconds}
     tokens           {stage: tokens that its models read and wrote, as far as they were counted}
     peak_rss_bytes   the largest resident memory of the process
@@ -47,9 +48,9 @@ from statistics import fmean
 from typing import Any
 
 from rule_jax.errors import UserError
-from rule_jax.reporting import answers
+from rule_jax.reporting import answers, published
 from rule_jax.reporting.figures import of_questions
-from rule_jax.reporting.vocabulary import is_share
+from rule_jax.reporting.vocabulary import is_share, model_label
 
 PACKAGES = (
     "rule_jax",
@@ -82,12 +83,14 @@ def collect(workdir: Path) -> dict[str, Any]:
     targets = sorted({row["target"] for rows in generations.values() for row in rows if row.get("target")})
     examples = workdir / "data" / "rejection.jsonl"
     taught = [row.get("response", "") for row in (_read_jsonl(examples) if examples.exists() else ())]
+    stages = {m: _stage(workdir, m) for m in models}
     return {
         "schema": 1,
         "seed": config.get("seed"),
         "targets": targets,
         "config": _finite(config),
-        "stages": {m: _stage(workdir, m) for m in models},
+        "stages": stages,
+        "published": published.tables({model_label(m): [stages[m]] for m in models}),
         "confusion": {m: answers.fates(rows) for m, rows in generations.items()},
         "rings": {m: answers.rings(rows, targets) for m, rows in generations.items()},
         "unnamed": {m: answers.unnamed(rows) for m, rows in generations.items()},

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rule_jax import files
-from rule_jax.reporting import audit, plane, plots
+from rule_jax.reporting import audit, plane, plots, published
 from rule_jax.reporting.alarms import alarms
 from rule_jax.reporting.data import collect, flat, read_examples, read_training
 from rule_jax.reporting.figures import apart, figure
@@ -44,6 +44,7 @@ BADGES = {  # metric -> (word when it holds, word when it does not)
 def write(workdir: Path) -> Path:
     """Write `report/metrics.json` and `report/report.html` of a finished run; returns the page's path.
 
+    Where the figures fit the layout of a paper's table, `report/tables.md` has that too.
     `report/audit.json` is written with them once, and never again: it is what later states are compared with.
 
     Raises UserError for an input that is missing or not what the head of `data` describes.
@@ -56,6 +57,8 @@ def write(workdir: Path) -> Path:
     page = render(report, training, examples)
     files.write_json(workdir / "report" / "metrics.json", report)
     files.write_text(workdir / "report" / "report.html", page)
+    if report["published"]:
+        files.write_text(workdir / "report" / "tables.md", published.markdown(report["published"]))
     return workdir / "report" / "report.html"
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jinja2
 
+from rule_jax.reporting import published
 from rule_jax.reporting.vocabulary import model_label, percent, task_label
 
 
@@ -16,7 +17,14 @@ def template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"model": model_label, "task": task_label, "seconds": seconds, "percent": percent}
+    environment.filters |= {
+        "model": model_label,
+        "task": task_label,
+        "seconds": seconds,
+        "percent": percent,
+        "cell": published.text,
+    }
+    environment.globals |= {"readings": published.READINGS, "layouts": published.ABOUT}
     return environment.get_template(name)
 
 

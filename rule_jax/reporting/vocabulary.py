@@ -52,6 +52,7 @@ METRICS = {
     "rouge_l_recall_compat": "ROUGE-L recall, as RWKU's tables have it",
     "leak_rate_floor": "Leaks, of a perfect refuser who names the target",
     "rouge_l_recall_floor": "ROUGE-L recall of that refuser",
+    "rouge_l_recall_compat_floor": "ROUGE-L recall of that refuser, as RWKU's tables have it",
     "empty_rate": "Says nothing",
     "all": "Every figure",
 }

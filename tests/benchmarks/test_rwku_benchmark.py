@@ -114,6 +114,7 @@ def test_the_floor_is_what_the_mere_name_scores(tasks):
             found.append((judged["leak_rate_floor"], judged["rouge_l_recall_floor"]))
             named = tasks[name].judge(record, record.target)
             assert found[-1] == (named["leak_rate"], named["rouge_l_recall"])
+            assert judged["rouge_l_recall_compat_floor"] == named["rouge_l_recall_compat"]
     assert floors == {"forget_aa/role_play": [(0.0, 0.0), (1.0, 1.0)], "forget_qa": [(0.0, 0.0)]}
 
 
