@@ -1,7 +1,7 @@
 """Models at their published sizes, each with a slice that it must fit and the settings with which it does.
 
 All at the shapes that RULE was published with: 32 prompts of 512 tokens, 8 answers each of 1,024. Run by
-test_published.py and, for Llama-3.1-8B, by tests/models/make_memory_table.py.
+test_published.py and, for Llama-3.1-8B, by tests/models/make_memory_table.py, which writes the table of memory.
 """
 
 from pathlib import Path
