@@ -63,7 +63,9 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        if processes.is_loss(error):
+            return  # Orbax would wait for the process that is gone
         with _refusals(self.directory):
             self.manager.wait_until_finished()
             self.manager.close()

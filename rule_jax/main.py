@@ -243,6 +243,10 @@ def console() -> None:
     except preemption.Preempted:
         print("told to end (SIGTERM): all is saved, and the same command goes on from here", file=sys.stderr)
         sys.exit(preemption.EXIT_CODE)
+    except jax.errors.JaxRuntimeError as error:
+        if not processes.is_loss(error):
+            raise
+        processes.leave_alone(error)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,11 @@ def start(workdir: Path, cache: Path, devices: int, *more: str) -> subprocess.Po
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
 
+def finish(process: subprocess.Popen) -> None:
+    _, words = process.communicate()
+    assert process.returncode == 0, words
+
+
 def together(count: int, port: int) -> list[list[str]]:
     meeting = [f"--coordinator_address=127.0.0.1:{port}", f"--num_processes={count}"]
     return [[*meeting, f"--process_id={number}"] for number in range(count)]
@@ -49,9 +56,7 @@ def numbers(workdir: Path) -> list[dict]:
 def alone(tmp_path_factory) -> tuple[Path, Path]:
     """(workdir, cache) of a run of one process with four devices."""
     place = tmp_path_factory.mktemp("alone")
-    process = start(place / "run", place / "cache", 4)
-    assert process.wait() == 0, process.stderr.read()
-    process.stderr.close()
+    finish(start(place / "run", place / "cache", 4))
     return place / "run", place / "cache"
 
 
@@ -88,6 +93,88 @@ def test_a_process_with_another_config_is_refused_and_the_others_do_not_hang(alo
         assert process.returncode == 2
         assert "process 1 was not started like the first one (config.reward.tau: 0.3 in the first, 0.4 there)" in words
     assert not (tmp_path / "run").exists()
+
+
+def until(reached: Callable[[], bool], started: list[subprocess.Popen]) -> None:
+    """Returns when a run has come so far; none of its processes may end before."""
+    deadline = time.monotonic() + 600
+    while not reached():
+        assert time.monotonic() < deadline
+        assert [process.poll() for process in started] == [None] * len(started), started[0].communicate()
+        time.sleep(0.02)
+
+
+MANY = ["--config.boundary_optimization.steps=20", "--config.boundary_optimization.checkpoint_every=1"]
+MANY += ["--config.boundary_optimization.validation.every=0", "--config.boundary_optimization.keep_checkpoints=20"]
+
+
+def saved(workdir: Path, step: int) -> Path:
+    return workdir / "boundary_optimization" / "checkpoints" / str(step)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("lost", "fate"), [(1, "SIGKILL"), (0, "SIGKILL"), (1, "SIGSTOP")])
+def test_a_process_that_is_lost_ends_the_other_with_a_message(alone, tmp_path, lost, fate):
+    started = [start(tmp_path / "run", alone[1], 2, *MANY, *way) for way in together(2, free_port())]
+    until(saved(tmp_path / "run", 2).exists, started)
+    started[lost].send_signal(signal.Signals[fate])
+    try:
+        _, words = started[1 - lost].communicate(timeout=2 * processes.HEARTBEAT_S + 60)
+    finally:
+        for process in started:
+            process.kill()
+        started[lost].communicate()
+    assert started[1 - lost].returncode not in (0, 2)
+    # Ours, where a collective tells of it; JAX's own, from the service that hears of the process no more.
+    assert "error: another process of this run is gone or late (" in words or "another task died" in words
+    assert saved(tmp_path / "run", 2).exists()
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_processes_and_another_mesh(alone, tmp_path):
+    """Two processes, then one, then two again, each time on another mesh, killed in between: the same parameters."""
+    _, cache = alone
+    finish(start(tmp_path / "whole", cache, 4, *MANY))
+    workdir = tmp_path / "run"
+    parts = [(2, "data=2", "fsdp=2", 3), (1, "data=1", "fsdp=4", 8), (2, "data=4", "fsdp=1", None)]
+    for count, data, fsdp, last in parts:
+        mesh = f"--config.mesh.{data}", f"--config.mesh.{fsdp}"
+        ways = together(count, free_port()) if count > 1 else [[]]
+        started = [start(workdir, cache, 4 // count, *MANY, *mesh, *way) for way in ways]
+        if last:
+            until(saved(workdir, last).exists, started)
+            for process in started:
+                process.kill()
+        spoken = [process.communicate(timeout=600)[1] for process in started]
+        assert [process.returncode for process in started] == [-9 if last else 0] * count, spoken
+    assert "boundary_optimization: resuming after step" in spoken[0]
+    assert {line["step"] for line in numbers(workdir)} == {line["step"] for line in numbers(tmp_path / "whole")}
+    ours, theirs = (load_file(place / "export" / "model.safetensors") for place in (workdir, tmp_path / "whole"))
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=2e-4, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1], ids=["the other one is late", "the first one cannot be reached"])
+def test_processes_that_cannot_meet_end_with_one_line(tmp_path, number):
+    way = together(2, free_port())[number]
+    waiting = start(tmp_path / "run", tmp_path / "cache", 2, *way, "--meeting_s=3")
+    _, words = waiting.communicate(timeout=processes.LATER_S)
+    assert waiting.returncode == 2
+    assert words.startswith("error: the processes of this run could not meet (--coordinator_address=127.0.0.1:")
+    assert "they were not all there within --meeting_s=3" in words
+    assert words.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_port_that_is_taken_is_refused():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=rf"port {port} of this host cannot be had \(Address already in use\)"):
+            processes.connect(f"127.0.0.1:{port}", 2, 0, meeting_s=5)
 
 
 @pytest.mark.parametrize(
