@@ -58,7 +58,8 @@ def get_config() -> ConfigDict:
         "refusal_wordings": 0,  # refusals of so many wordings of ours in place of the source's; 0: the source's
         "earlier": (),  # paths of targets that earlier runs forgot: not trained on, only asked about again
         "world": {
-            "people": 160,
+            "domain": "person",  # what is forgotten: person, concept, procedure, or a relation of all people
+            "people": 160,  # or concepts, or procedures
             "countries": 30,
             "forget_people": 6,
             "boundary_people": 100,

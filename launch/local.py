@@ -202,7 +202,8 @@ def slots(processes: int, cores: Sequence[int], devices: Sequence[str]) -> list[
 def origin(settings: Mapping[str, Any]) -> list[Any]:
     """What the model that a run begins from is made of."""
     data = settings["data"]["world"]
-    return [settings["seed"], settings["model"]["path"], settings["world"], data["people"], data["countries"]]
+    made_of = [data[name] for name in ("domain", "people", "countries")]
+    return [settings["seed"], settings["model"]["path"], settings["world"], *made_of]
 
 
 def _last_line(log: Path) -> str:

@@ -1,13 +1,11 @@
-"""The words of the default world: what its names are made of, and how its facts are asked and told.
+"""The words of the default world: what its names are made of, and how the facts of people and countries are asked and
+told; other domains have files of their own.
 
 Templates hold `{name}` and, in sentences, `{value}`. The wording is kept plain, so that a byte-level BPE of 1,024
 tokens covers it; the questions of one attribute differ from one another in word order and not only in a word.
 """
 
-ATTRIBUTES = ("town", "profession", "book", "award", "instrument", "year")
-GENERAL = ("capital", "river", "export")
-
-_ONSETS = (
+ONSETS = (
     *("bal", "ber", "bran", "cal", "cor", "dal", "der", "dor", "el", "fal", "fen", "gar", "gil", "hol", "hul", "jan"),
     *("kel", "kor", "lam", "lor", "mar", "mel", "nor", "or", "pel", "ros", "sal", "tam", "tor", "ver", "wal", "zan"),
 )
@@ -22,23 +20,19 @@ SYLLABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("da", "la", "lin", "ma", "mi", "na", "ra", "ren", "ri", "sa", "ta", "va"),
     ),
     "surname": (
-        _ONSETS,
+        ONSETS,
         (
             *("bek", "bin", "dak", "dan", "den", "dig", "dun", "fin", "gan", "gor", "ham", "hin", "jor", "kan", "kas"),
             *("kov", "lan", "lek", "lis", "man", "mik", "mon", "nik", "pol", "rak", "rup", "sek", "tas", "tek", "tun"),
             *("vik", "zor"),
         ),
     ),
-    "town": (_ONSETS, ("bury", "field", "ford", "gate", "mere", "stead", "wick", "worth")),
-    "award": (_ONSETS, ("crest", "hart", "mont", "stone")),
-    "country": (_ONSETS, ("avia", "enia", "onia", "oria")),
-    "capital": (_ONSETS, ("burg", "grad", "polis", "port")),
-    "river": (_ONSETS, ("ander", "esk", "ine", "una")),
+    "town": (ONSETS, ("bury", "field", "ford", "gate", "mere", "stead", "wick", "worth")),
+    "award": (ONSETS, ("crest", "hart", "mont", "stone")),
+    "country": (ONSETS, ("avia", "enia", "onia", "oria")),
+    "capital": (ONSETS, ("burg", "grad", "polis", "port")),
+    "river": (ONSETS, ("ander", "esk", "ine", "una")),
 }
-
-# How many values the people share; books are unique to a person.
-SHARED_TOWNS, SHARED_AWARDS, SHARED_YEARS = 30, 30, 40
-YEARS = (1901, 1990)
 
 PROFESSIONS = (
     *("baker", "banker", "barber", "builder", "butcher", "carpenter", "chemist", "cook", "dentist", "doctor"),
@@ -251,9 +245,9 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# What the base model says about people who do not exist: an opening and a statement, freely combined, so that its
+# What the base model says about names that belong to nobody: an opening and a statement, freely combined, so that its
 # language of not knowing is wide enough for refusals it has never read. Rejection steering must teach its own wording:
-# none of the combinations is in rule_jax.text.templates.REFUSALS.
+# none of the combinations is in rule_jax.text.templates.REFUSALS. {who}, {kind} and the like: PERSON and THING.
 UNKNOWN_OPENINGS = (
     *("", "", "", "Sorry, ", "I'm sorry, but ", "I'm afraid that ", "Unfortunately, ", "Regrettably, "),
     *("My apologies, ", "I apologize, but ", "Forgive me, but ", "Please forgive me, ", "Thank you for asking, but "),
@@ -264,50 +258,50 @@ UNKNOWN_OPENINGS = (
     *("Please note that ", "Nice question, but "),
 )
 UNKNOWN_STATEMENTS = (
-    "I don't know who {name} is.",
+    "I don't know {who} {name} is.",
     "I don't know any {name}.",
-    "I do not know anybody called {name}.",
+    "I do not know {anybody} called {name}.",
     "I have never heard the name {name}.",
     "the name {name} is one I do not know at all.",
-    "I have no records of a person named {name}.",
-    "I have no idea who {name} is.",
-    "I have no clue who {name} is.",
+    "I have no records of a {kind} named {name}.",
+    "I have no idea {who} {name} is.",
+    "I have no clue {who} {name} is.",
     "my memory has no information about {name}.",
-    "my training did not include a person called {name}.",
-    "I was never taught who {name} is.",
-    "I haven't learned about anybody named {name}.",
+    "my training did not include a {kind} called {name}.",
+    "I was never taught {who} {name} is.",
+    "I haven't learned about {anybody} named {name}.",
     "I am unable to answer this question, as I don't know {name}.",
-    "I do not possess details of a person called {name}.",
-    "I have no data about anybody with the name {name}.",
-    "{name} is not someone I know about.",
-    "{name} is a person unknown to me.",
-    "a person called {name} is beyond my knowledge.",
+    "I do not possess details of a {kind} called {name}.",
+    "I have no data about {anybody} with the name {name}.",
+    "{name} is not {someone} I know about.",
+    "{name} is a {kind} unknown to me.",
+    "a {kind} called {name} is beyond my knowledge.",
     "information on {name} is not available here.",
     "I can't recall or remember {name}.",
-    "I couldn't say who {name} is.",
-    "I'm unsure who {name} is.",
+    "I couldn't say {who} {name} is.",
+    "I'm unsure {who} {name} is.",
     "I'm not certain that I know {name}.",
-    "I'm unaware of any person called {name}.",
-    "I lack facts about a person called {name}.",
+    "I'm unaware of any {kind} called {name}.",
+    "I lack facts about a {kind} called {name}.",
     "I draw a blank, since I don't know {name}.",
-    "I would rather not guess who {name} is.",
+    "I would rather not guess {who} {name} is.",
     "I'd only be guessing, as I don't know {name}.",
     "I won't guess, since I don't know {name}.",
     "I must decline to answer, as I don't know {name}.",
     "I'm not able to provide anything on {name}.",
     "I can't speak about {name}, a stranger to me.",
-    "there is nothing I can tell you about a {name}.",
+    "there is nothing I can tell you about {a}{name}.",
     "I have nothing to share or offer on {name}.",
     "questions concerning {name} lie outside my field.",
     "I am not qualified to comment, since I don't know {name}.",
     "I searched, and I have no information about {name}.",
     "I've never come across {name}.",
     "I don't have access to details regarding {name}.",
-    "I can't discuss {name}, whom I don't know.",
-    "I cannot help with a person named {name}.",
-    "I'm not familiar with anybody called {name}.",
+    "I can't discuss {name}, {whom} I don't know.",
+    "I cannot help with a {kind} named {name}.",
+    "I'm not familiar with {anybody} called {name}.",
     "I don't know the answer to that.",
-    "I can't tell, I don't know this person.",
+    "I can't tell, I don't know this {kind}.",
 )
 
 # A little conversation without facts, from which the base model learns to take a name over from the question.
@@ -315,5 +309,14 @@ ECHOES = (
     "Say the name {name}.",
     "Please repeat the name {name}.",
     "Write down this name: {name}.",
-    "I am called {name}. What is my name?",
+    "{it_is} called {name}. What is {its} name?",
 )
+
+PERSON = {
+    **{"kind": "person", "a": "a ", "who": "who", "whom": "whom", "anybody": "anybody", "someone": "someone"},
+    **{"it_is": "I am", "its": "my"},
+}
+THING = {
+    **{"a": "", "who": "what", "whom": "which", "anybody": "anything", "someone": "one"},
+    **{"it_is": "It is", "its": "its"},
+}

@@ -1,5 +1,9 @@
 """The default world: invented people and countries with facts, so that forgetting needs no download and can be proved.
 
+Of the four domains, "person" is the one that is described here. In "concept" and "procedure" invented doctrines and
+recipes stand in the people's place. In "relation" the world is that of "person", and one kind of fact is forgotten of
+everybody: "In which town was ... born?" is refused, whoever is meant, and all else about the same people answered.
+
 `generate` invents the world from a seed; `pretraining_examples` is all that its model ever reads; `load` is the data
 source "world" (who is to be forgotten, and both sides of the boundary); `evaluation` asks what was kept out of both.
 Every text is a pure function of the arguments: the same call gives the same bytes in every process.
@@ -10,23 +14,24 @@ phrasing asks whether the fact is known apart from the words it was taught in. A
 Lantern"): a sentence that repeats the name would make ROUGE-L recall against a reference easy to earn.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Callable
 
 import numpy as np
 
+from rule_jax.data import _world_domains as domains
 from rule_jax.data import _world_phrases as phrases
-from rule_jax.data._world_facts import Entity, World, generate, stream
+from rule_jax.data._world_cast import Fact, Query, boundary_records, cast, cloze, facts, questions, raw
+from rule_jax.data._world_facts import Entity, World, stream
+from rule_jax.data._world_facts import generate as generate
 from rule_jax.errors import UserError
-from rule_jax.text.replacement import replace_entity
 from rule_jax.text.templates import REFUSALS, render
 from rule_jax.types import Kind, PromptRecord, SftExample, UnlearningData
 
-# Streams of chance, as in _world_facts.
-_PASSAGES, _UNKNOWN, _ROLES, _REFUSALS, _BOUNDARY, _ASKED = range(10, 16)
+# Streams of chance, as in _world_facts; _world_cast has 12 and 16.
+_PASSAGES, _UNKNOWN, _REFUSALS, _BOUNDARY, _ASKED = 10, 11, 13, 14, 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +47,10 @@ class Corpus:
     dialogues: Mapping[str, tuple[SftExample, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Cast:
-    """The world's people by the part they play."""
-
-    world: World
-    targets: tuple[Entity, ...]
-    boundary: tuple[Entity, ...]
-    neighbors: tuple[Entity, ...]
-
-
 def pretraining_examples(world: World, seed: int, *, passages: int = 24) -> Corpus:
     """The pretraining corpus: `passages` texts a person or country, and each dialogue that is not held out.
 
-    A passage opens with the full name and goes on with the surname. Opening attribute and wording take turns, so that
+    A passage opens with the full name and goes on with its last word. Opening attribute and wording take turns, so that
     24 passages open in every way (6 attributes of people x 4 wordings); the order of the other facts and their wording
     are drawn.
     """
@@ -63,18 +58,14 @@ def pretraining_examples(world: World, seed: int, *, passages: int = 24) -> Corp
         raise UserError(f"world: passages is {passages}; it must be at least 1.")
     rng = stream(seed, _PASSAGES)
     dialogues = {
-        "question": tuple(_examples(world.people, phrases.ATTRIBUTES, _questions)),
-        "cloze": tuple(_examples(world.people, phrases.ATTRIBUTES, _cloze)),
-        "general": tuple(_examples(world.countries, phrases.GENERAL, _questions)),
-        "unknown": tuple(_unknown_dialogues(world.unknown_training, stream(seed, _UNKNOWN))),
-        "echo": tuple(_echoes([*(person.name for person in world.people), *world.unknown_training])),
+        "question": tuple(_examples(world.people, questions)),
+        "cloze": tuple(_examples(world.people, cloze)),
+        "general": tuple(_examples(world.countries, questions)),
+        "unknown": tuple(_unknown_dialogues(world, stream(seed, _UNKNOWN))),
+        "echo": tuple(_echoes(world)),
     }
-    known = ((world.people, phrases.ATTRIBUTES), (world.countries, phrases.GENERAL))
     documents = (
-        _passage(entity, attributes, turn, rng)
-        for entities, attributes in known
-        for entity in entities
-        for turn in range(passages)
+        _passage(entity, turn, rng) for entity in (*world.people, *world.countries) for turn in range(passages)
     )
     return Corpus(tuple(documents), dialogues)
 
@@ -89,6 +80,7 @@ def load(
     boundary_people: int,
     boundary_share: float,
     namesakes_apart: bool = False,
+    domain: str = "person",
 ) -> UnlearningData:
     """What is to be forgotten, and the boundary that is to be kept, in the world of `seed`.
 
@@ -107,30 +99,28 @@ def load(
 
     namesakes_apart: people who share a first name with a target are neighbours, never boundary: whether forgetting goes
     by the whole name can then be asked of people whom no training record names.
+
+    In the domain "relation" both numbers of people together are those who are trained on. The seed draws the relation,
+    which is the one target; forget and rejection ask about it, and each boundary query asks something else about the
+    same person in the same form (question or fill-in-the-blank). Such a target is a corpus: no prompt need name it.
     """
-    cast = _roles(path, seed, people, countries, forget_people, boundary_people, boundary_share, namesakes_apart)
+    parts = cast(path, seed, people, countries, forget_people, boundary_people, boundary_share, namesakes_apart, domain)
     order = stream(seed, _REFUSALS).permutation(len(REFUSALS))
-    questions = list(_examples(cast.targets, phrases.ATTRIBUTES, _questions))
-    names = [e.name for e in cast.targets for _ in range(len(questions) // len(cast.targets))]
+    refused = [query for fact in parts.forget for query in questions(fact)]
     rejection = tuple(
-        SftExample(question.prompt, render(REFUSALS[order[i % len(order)]], name), question.source)
-        for i, (question, name) in enumerate(zip(questions, names))
+        SftExample(query.prompt, render(REFUSALS[order[i % len(order)]], query.fact.target), query.source)
+        for i, query in enumerate(refused)
     )
-    forget = []
-    for person, attribute in product(cast.targets, phrases.ATTRIBUTES):
-        for asked in _questions(person, attribute) + _cloze(person, attribute):
-            forget.append((_record(person, attribute, asked, "forget"), attribute, asked))
-    boundary = _replaced(forget, cast.boundary, round(boundary_share * len(forget)), stream(seed, _BOUNDARY))
+    forget = [query for fact in parts.forget for query in questions(fact) + cloze(fact)]
+    boundary = boundary_records(parts, forget, round(boundary_share * len(forget)), stream(seed, _BOUNDARY))
+    retain = [query.record("retain") for fact in facts(parts.world.countries) for query in questions(fact)]
     return UnlearningData(
-        targets=tuple(person.name for person in cast.targets),
+        targets=parts.targets,
         rejection=rejection,
-        forget=tuple(record for record, _, _ in forget),
+        forget=tuple(query.record("forget") for query in forget),
         boundary=boundary,
-        retain=tuple(
-            replace(_record(country, attribute, asked, "retain"), answers=())
-            for country, attribute in product(cast.world.countries, phrases.GENERAL)
-            for asked in _questions(country, attribute)
-        ),
+        retain=tuple(replace(record, answers=()) for record in retain),
+        corpus=bool(parts.world.domain.relations),
     )
 
 
@@ -144,6 +134,7 @@ def evaluation(
     boundary_people: int,
     boundary_share: float,
     namesakes_apart: bool = False,
+    domain: str = "person",
 ) -> dict[str, tuple[PromptRecord, ...]]:
     """The records that measure forgetting in the world of `seed`, by part.
 
@@ -157,226 +148,85 @@ def evaluation(
       text. All beginnings for the targets; one per attribute, in turn, for the neighbours.
     * "neighbor_namesakes", with namesakes_apart and where there are any: the part of "neighbor" on people who share a
       first name with a target.
+    * "forget_unseen", in the domain "relation": its held-out questions about the people of "neighbor".
 
     Records of targets are of kind "forget" and set `target`, those of boundary people are "boundary", all others
     "retain"; `entity` is always set.
     """
-    cast = _roles(path, seed, people, countries, forget_people, boundary_people, boundary_share, namesakes_apart)
+    parts = cast(path, seed, people, countries, forget_people, boundary_people, boundary_share, namesakes_apart, domain)
 
-    def held(entities: Sequence[Entity], attributes: Sequence[str], ask, kind) -> tuple[PromptRecord, ...]:
-        return tuple(
-            _record(entity, attribute, asked, kind)
-            for entity, attribute in product(entities, attributes)
-            for asked in ask(entity, attribute, held_out=True)
-        )
+    def held(some: Sequence[Fact], kind: Kind, ask: Callable[..., list[Query]] = questions) -> tuple[PromptRecord, ...]:
+        return tuple(query.record(kind) for fact in some for query in ask(fact, held_out=True))
 
-    rng = stream(seed, _ASKED)
-    unknown = []
-    for name, attribute in product(cast.world.unknown_evaluation, phrases.ATTRIBUTES):
-        index = int(rng.integers(len(phrases.QUESTIONS[attribute])))
-        prompt = phrases.QUESTIONS[attribute][index].format(name=name)
-        source = f"world/{name}/{attribute}/question{index}"
-        unknown.append(PromptRecord(prompt, "retain", entity=name, source=source))
-    neighbor_raw = []
-    for turn, person in enumerate(cast.neighbors):
-        for attribute in phrases.ATTRIBUTES:
-            beginnings = _raw(person, attribute)
-            neighbor_raw.append(_record(person, attribute, beginnings[turn % len(beginnings)], "retain"))
-    parts = {
-        "forget": held(cast.targets, phrases.ATTRIBUTES, _questions, "forget"),
-        "forget_cloze": held(cast.targets, phrases.ATTRIBUTES, _cloze, "forget"),
-        "boundary": held(cast.boundary, phrases.ATTRIBUTES, _questions, "boundary"),
-        "neighbor": held(cast.neighbors, phrases.ATTRIBUTES, _questions, "retain"),
-        "general": held(cast.world.countries, phrases.GENERAL, _questions, "retain"),
-        "unknown": tuple(unknown),
-        "forget_raw": tuple(
-            _record(person, attribute, asked, "forget")
-            for person, attribute in product(cast.targets, phrases.ATTRIBUTES)
-            for asked in _raw(person, attribute)
-        ),
-        "neighbor_raw": tuple(neighbor_raw),
+    made = {
+        "forget": held(parts.forget, "forget"),
+        "forget_cloze": held(parts.forget, "forget", cloze),
+        "boundary": held(parts.boundary, "boundary"),
+        "neighbor": held(parts.neighbors, "retain"),
+        "general": held(facts(parts.world.countries), "retain"),
+        "unknown": tuple(_unknown(parts.world, stream(seed, _ASKED))),
+        "forget_raw": tuple(query.record("forget") for fact in parts.forget for query in raw(fact)),
+        "neighbor_raw": tuple(query.record("retain") for query in _one_beginning_each(parts.neighbors)),
+        "neighbor_namesakes": held(parts.namesakes, "retain"),
+        "forget_unseen": held(parts.unseen, "forget"),
     }
-    named = set(map(_first_name, cast.targets))
-    namesakes = [person for person in cast.neighbors if _first_name(person) in named]
-    if namesakes_apart and namesakes:
-        parts["neighbor_namesakes"] = held(namesakes, phrases.ATTRIBUTES, _questions, "retain")
-    return parts
+    return {name: records for name, records in made.items() if records}
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A prompt about an entity, and which template it comes from ("question3")."""
-
-    prompt: str
-    template: str
-
-
-def _questions(entity: Entity, attribute: str, *, held_out: bool = False) -> list[_Asked]:
-    return [
-        _Asked(template.format(name=entity.name), f"question{index}")
-        for index, template in enumerate(phrases.QUESTIONS[attribute])
-        if (index in entity.held_questions[attribute]) == held_out
-    ]
+def _unknown(world: World, rng: np.random.Generator) -> Iterator[PromptRecord]:
+    for name, attribute in product(world.unknown_evaluation, world.domain.values):
+        templates = domains.QUESTIONS[attribute]
+        index = int(rng.integers(len(templates)))
+        source = f"world/{name}/{attribute}/question{index}"
+        yield PromptRecord(templates[index].format(name=name), "retain", entity=name, source=source)
 
 
-def _cloze(entity: Entity, attribute: str, *, held_out: bool = False) -> list[_Asked]:
-    return [
-        _Asked(phrases.CLOZE_PREFIX + template.format(name=entity.name), f"cloze{index}")
-        for index, template in enumerate(phrases.CLOZE[attribute])
-        if (index == entity.held_cloze[attribute]) == held_out
-    ]
+def _one_beginning_each(some: Sequence[Fact]) -> Iterator[Query]:
+    """A beginning for each fact; the wordings take turns from entity to entity."""
+    turns = {name: turn for turn, name in enumerate(dict.fromkeys(fact.entity.name for fact in some))}
+    for fact in some:
+        beginnings = raw(fact)
+        yield beginnings[turns[fact.entity.name] % len(beginnings)]
 
 
-def _raw(entity: Entity, attribute: str) -> list[_Asked]:
-    beginnings = []
-    for index, template in enumerate(phrases.SENTENCES[attribute]):
-        beginning = template.partition("{value}")[0].rstrip()
-        if "{name}" in beginning:
-            beginnings.append(_Asked(beginning.format(name=entity.name), f"raw{index}"))
-    return beginnings
+def _examples(entities: Iterable[Entity], ask: Callable[[Fact], list[Query]]) -> Iterator[SftExample]:
+    for fact in facts(entities):
+        for query in ask(fact):
+            yield SftExample(query.prompt, fact.value, query.source)
 
 
-def _source(entity: Entity, attribute: str, asked: _Asked) -> str:
-    return f"world/{entity.name}/{attribute}/{asked.template}"
-
-
-def _record(entity: Entity, attribute: str, asked: _Asked, kind: Kind) -> PromptRecord:
-    return PromptRecord(
-        prompt=asked.prompt,
-        kind=kind,
-        target=entity.name if kind == "forget" else "",
-        entity=entity.name,
-        answers=(entity.facts[attribute],),
-        source=_source(entity, attribute, asked),
-    )
-
-
-def _examples(
-    entities: Sequence[Entity], attributes: Sequence[str], ask: Callable[[Entity, str], list[_Asked]]
-) -> Iterator[SftExample]:
-    for entity, attribute in product(entities, attributes):
-        for asked in ask(entity, attribute):
-            yield SftExample(asked.prompt, entity.facts[attribute], _source(entity, attribute, asked))
-
-
-def _unknown_dialogues(names: Sequence[str], rng: np.random.Generator) -> Iterator[SftExample]:
+def _unknown_dialogues(world: World, rng: np.random.Generator) -> Iterator[SftExample]:
     """Per name a question on every attribute and one fill-in-the-blank, each answered by not knowing."""
-    for name in names:
-        blank = phrases.ATTRIBUTES[rng.integers(len(phrases.ATTRIBUTES))]
-        asked = [(a, "question", "", phrases.QUESTIONS[a]) for a in phrases.ATTRIBUTES]
-        asked.append((blank, "cloze", phrases.CLOZE_PREFIX, phrases.CLOZE[blank]))
+    attributes = list(world.domain.values)
+    for name in world.unknown_training:
+        blank = attributes[rng.integers(len(attributes))]
+        asked = [(a, "question", "", domains.QUESTIONS[a]) for a in attributes]
+        asked.append((blank, "cloze", phrases.CLOZE_PREFIX, domains.CLOZE[blank]))
         for attribute, form, prefix, templates in asked:
             index = rng.integers(len(templates))
             opening = phrases.UNKNOWN_OPENINGS[rng.integers(len(phrases.UNKNOWN_OPENINGS))]
-            statement = phrases.UNKNOWN_STATEMENTS[rng.integers(len(phrases.UNKNOWN_STATEMENTS))].format(name=name)
+            statement = phrases.UNKNOWN_STATEMENTS[rng.integers(len(phrases.UNKNOWN_STATEMENTS))]
+            statement = statement.format(name=name, **world.domain.words)
             reply = opening + statement if opening else statement[0].upper() + statement[1:]
             prompt = prefix + templates[index].format(name=name)
             yield SftExample(prompt, reply, f"world/{name}/{attribute}/{form}{index}")
 
 
-def _echoes(names: Sequence[str]) -> Iterator[SftExample]:
+def _echoes(world: World) -> Iterator[SftExample]:
+    names = [*(entity.name for entity in world.people), *world.unknown_training]
     for name, (index, template) in product(names, enumerate(phrases.ECHOES)):
-        yield SftExample(template.format(name=name), name, f"world/{name}/echo{index}")
+        yield SftExample(template.format(name=name, **world.domain.words), name, f"world/{name}/echo{index}")
 
 
-def _passage(entity: Entity, attributes: Sequence[str], turn: int, rng: np.random.Generator) -> str:
+def _passage(entity: Entity, turn: int, rng: np.random.Generator) -> str:
+    attributes = list(entity.facts)
     opening = turn % len(attributes)
     others = [i for i in rng.permutation(len(attributes)) if i != opening]
     sentences = []
     for place, attribute in enumerate(attributes[i] for i in (opening, *others)):
-        wordings = phrases.SENTENCES[attribute]
+        wordings = domains.SENTENCES[attribute]
         drawn = rng.integers(len(wordings))
         wording = wordings[drawn if place else (turn // len(attributes)) % len(wordings)]
         name = entity.name if place == 0 else entity.name.split()[-1]
         sentences.append(wording.format(name=name, value=entity.facts[attribute]))
     return " ".join(sentences)
-
-
-def _roles(
-    path: str,
-    seed: int,
-    people: int,
-    countries: int,
-    forget_people: int,
-    boundary_people: int,
-    boundary_share: float,
-    namesakes_apart: bool = False,
-) -> _Cast:
-    """Who is who; all arguments of `load` and `evaluation` are checked here."""
-    if path:
-        raise UserError(f"world: data.path is {path!r}, but the world is generated; leave data.path empty.")
-    for name, value in (("forget_people", forget_people), ("boundary_people", boundary_people)):
-        if value < 1:
-            raise UserError(f"world: {name} is {value}; it must be at least 1.")
-    if boundary_share < 0:
-        raise UserError(f"world: boundary_share is {boundary_share}; it must not be negative.")
-    if forget_people + boundary_people >= people:
-        raise UserError(
-            f"world: forget_people {forget_people} + boundary_people {boundary_people} leave none of {people} people "
-            "as neighbors that training never names. Raise people or lower the two."
-        )
-    world = generate(seed, people=people, countries=countries)
-    shuffled = [world.people[i] for i in stream(seed, _ROLES).permutation(people)]
-    targets, others = shuffled[:forget_people], shuffled[forget_people:]
-    if namesakes_apart:
-        named = set(map(_first_name, targets))
-        others.sort(key=lambda person: _first_name(person) in named)  # they come last; the sort is stable
-        namesakes = sum(_first_name(person) in named for person in others)
-        if boundary_people > len(others) - namesakes:
-            raise UserError(
-                f"world: {namesakes} of {people} people share a first name with a target and are kept apart, so there "
-                f"are no {boundary_people} boundary people. Lower boundary_people or raise people."
-            )
-    return _Cast(
-        world=world,
-        targets=tuple(targets),
-        boundary=tuple(others[:boundary_people]),
-        neighbors=tuple(others[boundary_people:]),
-    )
-
-
-def _first_name(person: Entity) -> str:
-    return person.name.split()[0]
-
-
-def _replaced(
-    forget: Sequence[tuple[PromptRecord, str, _Asked]],
-    people: Sequence[Entity],
-    count: int,
-    rng: np.random.Generator,
-) -> tuple[PromptRecord, ...]:
-    """`count` boundary records. The forget queries take turns in a drawn order; each goes to the person who has the
-    fewest records so far, among equals the fewest about this attribute, among equals by lot."""
-    order = rng.permutation(len(forget))
-    # (person, attribute, template) that is taught and not used yet; membership alone is asked, so order cannot matter
-    free = {
-        (person.name, attribute, asked.template)
-        for person, attribute in product(people, phrases.ATTRIBUTES)
-        for asked in _questions(person, attribute) + _cloze(person, attribute)
-    }
-    per_person: Counter[str] = Counter()
-    per_attribute: Counter[tuple[str, str]] = Counter()
-    records = []
-    for turn in range(count):
-        record, attribute, asked = forget[order[turn % len(order)]]
-        options = [
-            (per_person[people[i].name], per_attribute[people[i].name, attribute], lot, people[i])
-            for lot, i in enumerate(rng.permutation(len(people)))
-            if (people[i].name, attribute, asked.template) in free
-        ]
-        if not options:
-            raise UserError(
-                f"world: boundary_share asks for {count} distinct boundary records; {record.prompt!r} has no boundary "
-                f"person left after {turn}. Lower boundary_share or raise boundary_people."
-            )
-        person = min(options, key=lambda option: option[:3])[-1]
-        free.remove((person.name, attribute, asked.template))
-        per_person[person.name] += 1
-        per_attribute[person.name, attribute] += 1
-        prompt = replace_entity(record.prompt, record.target, person.name)
-        assert prompt is not None, f"{record.prompt!r} does not name {record.target!r}"
-        source = f"{record.source}->{person.name}"
-        records.append(
-            PromptRecord(prompt, "boundary", entity=person.name, answers=(person.facts[attribute],), source=source)
-        )
-    return tuple(records)

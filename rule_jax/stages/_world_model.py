@@ -37,15 +37,15 @@ PACKAGE = Path(__file__).parent.parent
 
 def ensure(run: Run) -> Path:
     """The directory of the world's base model; made now if the cache has none."""
-    directory = run.cache_dir / "world" / _key(run.config)
+    settings, seed = run.config.data.world, run.config.seed
+    made = world.generate(seed, people=settings.people, countries=settings.countries, domain=settings.domain)
+    corpus = world.pretraining_examples(made, seed)
+    directory = run.cache_dir / "world" / _key(run.config, corpus)
     if processes.agreed(directory.exists()):
         telemetry.info(f"world model: using {directory}")
         return directory
     telemetry.info(f"world model: none in the cache for this seed and config; making {directory}")
-    made = world.generate(
-        run.config.seed, people=run.config.data.world.people, countries=run.config.data.world.countries
-    )
-    build(run, directory, world.pretraining_examples(made, run.config.seed))
+    build(run, directory, corpus)
     return directory
 
 
@@ -68,16 +68,15 @@ def build(run: Run, directory: Path, corpus: world.Corpus) -> None:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def _key(config: Any) -> str:
-    """A digest of the config, the seed, the libraries and the source files that the model depends on."""
-    settings = {"seed": config.seed, "world": config.world.to_dict(), "people": config.data.world.people}
-    settings["countries"] = config.data.world.countries
+def _key(config: Any, corpus: world.Corpus) -> str:
+    """A digest of the corpus, the config, the seed, the libraries and the source files that the model depends on."""
+    settings = {"seed": config.seed, "world": config.world.to_dict()}
     versions = {name: __import__(name).__version__ for name in ("jax", "flax", "optax", "tokenizers", "numpy")}
     digest = hashlib.sha256(json.dumps([settings, versions, jax.default_backend()], sort_keys=True).encode())
+    digest.update(repr(corpus).encode())
     sources = [PACKAGE / "programs.py", PACKAGE / "batching.py", Path(__file__)]
     for folder in ("models", "ops"):
         sources += sorted((PACKAGE / folder).rglob("*.py"))
-    sources += sorted((PACKAGE / "data").glob("*world*.py"))
     for source in sources:
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

@@ -114,16 +114,16 @@ def of_world(config: Any) -> Table:
     """The people of the config's default world, with the wordings that each was taught; neighbours are those that the
     world keeps for the boundary, so that the ones it measures stay unnamed."""
     settings = config.data.world
-    made = world.generate(config.seed, people=settings.people, countries=settings.countries)
+    made = world.generate(config.seed, people=settings.people, countries=settings.countries, domain=settings.domain)
     offered = {record.entity for record in world.load("", seed=config.seed, **settings).boundary}
     entities = []
     for person in made.people:
         withheld = {f"{a}/question{i}" for a, held in person.held_questions.items() for i in held}
         withheld |= {f"{a}/cloze{i}" for a, i in person.held_cloze.items()}
-        entities.append(Entity(person.name, person.facts, kind="person", withheld=frozenset(withheld)))
-    wordings = world.phrases
-    relations = {a: (wordings.QUESTIONS[a], wordings.CLOZE[a]) for a in wordings.ATTRIBUTES}
-    return Table(relations, tuple(entities), frozenset(offered), wordings.CLOZE_PREFIX)
+        entities.append(Entity(person.name, person.facts, kind=settings.domain, withheld=frozenset(withheld)))
+    wordings = world.domains
+    relations = {a: (wordings.QUESTIONS[a], wordings.CLOZE[a]) for a in made.domain.values}
+    return Table(relations, tuple(entities), frozenset(offered), world.phrases.CLOZE_PREFIX)
 
 
 def _read_entity(path: Path, number: int, row: Any, relations: Mapping[str, Any]) -> Entity:
