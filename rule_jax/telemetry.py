@@ -1,5 +1,6 @@
 """What a person sees of a run: progress bars on a terminal, plain lines in a log, numbers in a file."""
 
+import contextlib
 import json
 import logging
 import resource
@@ -13,6 +14,7 @@ from absl import logging as absl_logging
 from tqdm import tqdm
 
 from rule_jax import processes
+from rule_jax.errors import UserError
 from rule_jax.trackers import Tracker
 
 T = TypeVar("T")
@@ -40,10 +42,17 @@ def start_logging(directory: Path | None = None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if directory:
         directory.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(directory / "run.log", encoding="utf-8"))
+        handlers.append(_RunLog(directory / "run.log", encoding="utf-8"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
         LOGGER.addHandler(handler)
+
+
+class _RunLog(logging.FileHandler):
+    """A disk that refuses a line is not complained of here: it refuses what else the run writes, and that ends it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
 
 
 def peak_rss_bytes() -> int:
@@ -122,10 +131,11 @@ def watched(name: str, items: Sequence[T], unit: str) -> Iterator[T]:
 
 class MetricsFile:
     """Appends one JSON object per step to a file, and hands it on to `trackers`. A resumed run repeats steps; the last
-    line of a step counts. path: None on processes that leave it to another one."""
+    line of a step counts. path: None on processes that leave it to another one. Raises UserError when the disk refuses.
+    """
 
     def __init__(self, path: Path | None, stage: str, trackers: Sequence[Tracker] = ()):
-        self.stage, self.trackers = stage, trackers
+        self.path, self.stage, self.trackers = path, stage, trackers
         self.file = None
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,14 +147,20 @@ class MetricsFile:
 
     def __exit__(self, *exc: object) -> None:
         if self.file:
-            self.file.close()
+            with contextlib.suppress(OSError):  # what it still holds was refused before, and told
+                self.file.close()
         for tracker in self.trackers:
             tracker.close()
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         if self.file:
-            self.file.write(json.dumps({"stage": self.stage, "step": step, **metrics}) + "\n")
-            self.file.flush()
+            try:
+                self.file.write(json.dumps({"stage": self.stage, "step": step, **metrics}) + "\n")
+                self.file.flush()
+            except OSError as error:
+                raise UserError(
+                    f"{self.path} cannot be written: {error.strerror}. Make room, and start the same command again."
+                ) from None
         for tracker in self.trackers:
             tracker.write(step, metrics)
 

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import resource
 import subprocess
 import sys
 import termios
@@ -11,6 +12,7 @@ import termios
 import pytest
 
 from rule_jax import telemetry
+from rule_jax.errors import UserError
 
 
 @pytest.fixture
@@ -154,3 +156,27 @@ def test_lines_go_to_the_terminal_alone_where_there_is_no_directory(capsys, tmp_
         telemetry.LOGGER.handlers[:] = handlers
     assert "hello" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_once_and_without_a_stack(start_logging, tmp_path, capfd):
+    file = tmp_path / "metrics.jsonl"
+    start_logging()
+
+    def nine_steps():
+        with telemetry.MetricsFile(file, "x") as log:
+            for step in range(9):
+                log.write(step, {"loss": 0.5})
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        telemetry.info("x" * 500)
+        with pytest.raises(UserError, match=r"metrics.jsonl cannot be written: File too large. Make room"):
+            nine_steps()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "Traceback" not in capfd.readouterr().err
+    with telemetry.MetricsFile(file, "x") as log:  # what was torn is gone
+        log.write(9, {"loss": 0.25})
+    steps = [json.loads(line)["step"] for line in file.read_text().splitlines()]
+    assert steps == [*range(len(steps) - 1), 9]
