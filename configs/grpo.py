@@ -51,7 +51,8 @@ def get_config() -> ConfigDict:
     # What to forget. Each source reads the section of its name; the others are idle.
     c.data = {
         "source": "world",
-        "path": "",  # a folder or a file; "hub:OWNER/NAME" for rwku, muse and tofu; the world has none
+        # A folder or a file; "hub:OWNER/NAME" for rwku, muse and tofu; the world has none, but 2 is its second request.
+        "path": "",
         "more_paths": (),  # further targets of the same source, forgotten together with the first
         "too_long": "drop",  # prompts beyond a stage's limit are left out; "cut" shortens them at their beginning
         "forget_share": 1.0,  # of each target's forget records and refusals; the rest is not trained on

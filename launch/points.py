@@ -5,6 +5,8 @@ by `grid`, `zipped`, `randomly` and `product`. Two keys are no settings: "config
 starts from, in place of the base, and "label" what the point is called.
 """
 
+import ast
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -83,6 +85,21 @@ class Point:
         return [f"--config={self.config}", *own, f"--workdir={workdir}"]
 
 
+def settings_of(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """({key: value} of --config.KEY=VALUE, the other arguments). Raises UserError for what is no option."""
+    common: dict[str, Any] = {}
+    rest = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not key.startswith("--"):
+            raise UserError(f"unexpected argument {argument!r}; options are written --name=value")
+        if key.startswith("--config.") and equals:
+            common[key.removeprefix("--config.")] = _literal(value)
+        else:
+            rest.append(argument)
+    return common, rest
+
+
 def read(config_file: str, sweep_file: str, common: Override | None = None) -> list[Point]:
     """The points of a sweep file, in its order, each once. common: settings of all points, below what the sweep sets.
 
@@ -136,6 +153,12 @@ def _applied(config: ConfigDict, own: Override, where: str) -> dict[str, Any]:
         except (TypeError, ValueError) as error:
             raise UserError(f"{where} sets {key}={value!r}: {error}") from None
     return files.plain(config)
+
+
+def _literal(text: str) -> Any:
+    with contextlib.suppress(ValueError, SyntaxError):
+        return ast.literal_eval(text)
+    return text
 
 
 def _label(override: Override, config_file: str) -> str:

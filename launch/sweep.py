@@ -19,8 +19,6 @@ beside get_sweep(config): further points, chosen by the table of the first ones,
 done, 1 some points failed, 2 the input needs mending.
 """
 
-import ast
-import contextlib
 import os
 import shlex
 import signal
@@ -28,7 +26,6 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -49,7 +46,7 @@ DEVICES = flags.DEFINE_list("devices", [], "GPUs, a point each, instead of --pro
 
 
 def main(argv: Sequence[str]) -> int:
-    common, passed_on = settings_of(argv[1:])
+    common, passed_on = points.settings_of(argv[1:])
     if not SWEEP.value:
         raise UserError("--sweep is missing; try --sweep=configs/sweeps/boundary_share.py")
     places = local.Places(Path(WORKDIR.value or Path("runs") / Path(SWEEP.value).stem))
@@ -69,21 +66,6 @@ def main(argv: Sequence[str]) -> int:
     if not COLLECT.value:
         backend(found, retry=RETRY.value)
     return finish([*chosen, *found], places, found or chosen)
-
-
-def settings_of(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """({key: value} of --config.KEY=VALUE, the other arguments). Raises UserError for what is no option."""
-    common: dict[str, Any] = {}
-    rest = []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not key.startswith("--"):
-            raise UserError(f"unexpected argument {argument!r}; options are written --name=value")
-        if key.startswith("--config.") and equals:
-            common[key.removeprefix("--config.")] = _literal(value)
-        else:
-            rest.append(argument)
-    return common, rest
 
 
 def plan(chosen: Sequence[Point], places: local.Places, slots: Sequence[str], *, more: bool) -> str:
@@ -154,12 +136,6 @@ def _slots() -> list[local.Slot]:
     if not DEVICES.value and cores and PROCESSES.value > len(cores):
         raise UserError(f"--processes={PROCESSES.value}: this machine has {len(cores)} cores for them")
     return local.slots(PROCESSES.value, cores, DEVICES.value)
-
-
-def _literal(text: str) -> Any:
-    with contextlib.suppress(ValueError, SyntaxError):
-        return ast.literal_eval(text)
-    return text
 
 
 def console() -> None:

@@ -121,8 +121,7 @@ def cast(
     domain: str,
 ) -> Cast:
     """Who is who; all arguments of `world.load` and `world.evaluation` are checked here."""
-    if path:
-        raise UserError(f"world: data.path is {path!r}, but the world is generated; leave data.path empty.")
+    request = _request(path)
     for name, value in (("forget_people", forget_people), ("boundary_people", boundary_people)):
         if value < 1:
             raise UserError(f"world: {name} is {value}; it must be at least 1.")
@@ -138,12 +137,32 @@ def cast(
     if world.domain.relations:
         if namesakes_apart:
             raise UserError(f"world: namesakes_apart: in the domain {domain!r} no names are forgotten; leave it False.")
-        return _of_a_relation(world, shuffled, forget_people + boundary_people, seed)
-    return _of_entities(world, shuffled, forget_people, boundary_people, namesakes_apart)
+        return _of_a_relation(world, shuffled, forget_people + boundary_people, seed, request)
+    return _of_entities(world, shuffled, forget_people, boundary_people, namesakes_apart, request)
 
 
-def _of_entities(world: World, shuffled: Sequence[Entity], forget: int, boundary: int, namesakes_apart: bool) -> Cast:
+def _request(path: str) -> int:
+    if path and not (path.isdecimal() and int(path)):
+        raise UserError(
+            f"world: data.path is {path!r}, but the world is generated; leave data.path empty, or give the number of a "
+            "request (2 comes after 1)."
+        )
+    return int(path or 1)
+
+
+def _of_entities(
+    world: World, shuffled: Sequence[Entity], forget: int, boundary: int, namesakes_apart: bool, request: int
+) -> Cast:
+    """The first request has the first entities of the shuffle, and each later one the last of those that are left: the
+    boundary is the same in all, and no part of a request has what an earlier one forgot."""
     targets, others = shuffled[:forget], [*shuffled[forget:]]
+    for _ in range(1, request):
+        if len(others) <= boundary + forget:
+            raise UserError(
+                f"world: there are no {forget} further people for request {request} and neighbors beside them. Raise "
+                "people, or lower boundary_people."
+            )
+        targets, others = others[-forget:], others[:-forget]
     named = set(map(_first_name, targets))
     if namesakes_apart:
         others.sort(key=lambda entity: _first_name(entity) in named)  # they come last; the sort is stable
@@ -164,14 +183,18 @@ def _of_entities(world: World, shuffled: Sequence[Entity], forget: int, boundary
     )
 
 
-def _of_a_relation(world: World, shuffled: Sequence[Entity], trained: int, seed: int) -> Cast:
-    """The relation is drawn by the seed; `trained` of the people are trained on."""
+def _of_a_relation(world: World, shuffled: Sequence[Entity], trained: int, seed: int, request: int) -> Cast:
+    """The first relation is drawn by the seed, and each later request has the next one, without those before it in any
+    part; `trained` of the people are trained on."""
     relations = world.domain.relations
-    forgotten = [*relations][stream(seed, _RELATIONS).integers(len(relations))]
+    if request >= len(relations):
+        raise UserError(f"world: request {request} leaves no relation to be kept; there are {len(relations)}.")
+    first = int(stream(seed, _RELATIONS).integers(len(relations)))
+    *gone, forgotten = ([*relations] * 2)[first : first + request]
 
     def of(entities: Sequence[Entity]) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:
         """What is to be forgotten of them, and what is kept."""
-        kept = [fact for fact in facts(entities) if fact.attribute != forgotten]
+        kept = [fact for fact in facts(entities) if fact.attribute not in (*gone, forgotten)]
         return tuple(Fact(entity, forgotten, relations[forgotten]) for entity in entities), tuple(kept)
 
     forget, boundary = of(shuffled[:trained])

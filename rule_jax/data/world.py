@@ -94,8 +94,11 @@ def load(
       boundary people are used as evenly as possible. A share of 0 gives none (the ablation without boundary data).
     * retain: every trained question about a country, without its answer.
 
-    `path` must be "": this source has no files. Raises UserError for counts that do not fit the world and for a share
-    beyond the distinct queries there are (with 6 targets and 60 boundary people, 5 fits and 7 may not).
+    path: "", as this source has no files; or the number of a request. Request 2 has other targets and the same boundary
+    as request 1, which is that of ""; what earlier requests forgot is in none of its parts.
+
+    Raises UserError for another path, for counts that do not fit the world and for a share beyond the distinct queries
+    there are (with 6 targets and 60 boundary people, 5 fits and 7 may not).
 
     namesakes_apart: people who share a first name with a target are neighbours, never boundary: whether forgetting goes
     by the whole name can then be asked of people whom no training record names.

@@ -85,6 +85,11 @@ def _load(run: Run) -> UnlearningData:
     config = run.config
     plugin.load("data", config.data.source)  # an unknown source is told before a missing path
     if config.data.source == "world":
+        if config.data.more_paths:
+            raise UserError(
+                "config.data.more_paths: the world's requests come one after the other (launch/sequence.py); "
+                "config.data.world.forget_people says how many are forgotten together"
+            )
         paths = (config.data.path,)
     elif config.data.path:
         paths = (config.data.path, *config.data.more_paths)

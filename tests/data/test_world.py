@@ -275,6 +275,8 @@ def test_replies_about_nobody_are_refusals_and_values_are_not(made):
     ("change", "words"),
     [
         ({"path": "people.json"}, "data.path"),
+        ({"path": "0"}, "data.path is '0'"),
+        ({"path": "10"}, "no 6 further people for request 10"),
         ({"seed": -1}, "seed is -1"),
         ({"people": 0}, "leave none of 0 people"),
         ({"countries": 0}, "countries is 0"),
@@ -301,6 +303,21 @@ def test_more_boundary_records_than_there_are_queries_is_an_error():
 def test_no_passages_is_an_error():
     with pytest.raises(UserError, match="passages is 0"):
         world.pretraining_examples(world.generate(0), 0, passages=0)
+
+
+def test_requests_forget_others_and_keep_the_same_boundary():
+    first, *later = (world.evaluation(path, seed=3, **ARGS) for path in ("", "2", "3"))
+    assert first == world.evaluation("1", seed=3, **ARGS)
+    gone = {record.target for record in first["forget"]}
+    for number, tasks in enumerate(later, 2):
+        data = world.load(str(number), seed=3, **ARGS)
+        assert gone.isdisjoint(data.targets)
+        assert {*data.targets} < {record.entity for record in first["neighbor"]}
+        gone |= {*data.targets}
+        assert tasks["boundary"] == first["boundary"]
+        asked = [r for part, records in tasks.items() if not part.startswith("forget") for r in records]
+        assert gone.isdisjoint({record.entity for record in (*asked, *data.boundary)})
+    assert len(gone) == 18
 
 
 def test_namesakes_can_be_kept_apart():

@@ -254,6 +254,19 @@ def test_a_near_miss_asks_something_else_about_the_same_person_in_the_same_form(
     assert max(uses.values()) < 1.1 * min(uses.values())
 
 
+def test_a_later_request_forgets_another_relation_and_asks_nothing_of_those_before(of_a_relation):
+    first, *_ = of_a_relation[2].targets
+    args = {**ARGS, "boundary_share": 3.0, "domain": "relation"}
+    data, tasks = world.load("2", seed=SEED, **args), world.evaluation("2", seed=SEED, **args)
+    relations = of_a_relation[0].domain.relations
+    attributes = {name: attribute for attribute, name in relations.items()}
+    (second,) = data.targets
+    assert second != first
+    kept = {record.source.split("/")[2] for part in ("boundary", "neighbor", "neighbor_raw") for record in tasks[part]}
+    assert kept == {record.source.rpartition("->")[2] for record in data.boundary}
+    assert kept == {*relations} - {attributes[first], attributes[second]}
+
+
 def test_seeds_forget_different_relations():
     found = {world.load("", seed=seed, **ARGS, domain="relation").targets for seed in range(8)}
     assert len(found) > 2
@@ -268,9 +281,10 @@ def test_seeds_forget_different_relations():
         ),
         ({"domain": "relation", "namesakes_apart": True}, "in the domain 'relation' no names are forgotten"),
         ({"domain": "relation", "boundary_share": 5.5}, "has none left after"),
+        ({"domain": "relation", "path": "6"}, "request 6 leaves no relation to be kept"),
         ({"domain": "procedure", "people": 800}, "there are 576 values of 'dish'"),
     ],
 )
 def test_settings_that_no_domain_has_are_told(change, words):
     with pytest.raises(UserError, match=re.escape(words)):
-        world.load("", seed=SEED, **{**ARGS, **change})
+        world.load(**{"path": "", "seed": SEED, **ARGS, **change})
