@@ -51,6 +51,10 @@ class Places:
     def run(self, point: Point) -> Path:
         return self.workdir / point.name
 
+    def runs(self) -> list[Path]:
+        """All runs that have been begun."""
+        return [config.parent for config in sorted(self.workdir.glob("*/*/config.json"))]
+
     def log(self, point: Point) -> Path:
         return self.workdir / "_logs" / f"{point.digest}.log"
 
@@ -139,8 +143,8 @@ class Runner:
 
     def _start(self, number: int, point: Point, lock: IO[str]) -> None:
         place, log = self.places.run(point), self.places.log(point)
-        for donor in self.points:
-            if sharing.give(self.places.run(donor), place, point.settings):
+        for donor in self.places.runs():
+            if sharing.give(donor, place, point.settings):
                 break
         log.parent.mkdir(parents=True, exist_ok=True)
         slot = self.slots[number]

@@ -155,6 +155,15 @@ def _applied(config: ConfigDict, own: Override, where: str) -> dict[str, Any]:
     return files.plain(config)
 
 
+def assigned(texts: Sequence[str], flag: str) -> dict[str, Any]:
+    """{name: value} of texts like "time=60". Raises UserError for one that is not."""
+    pairs = [text.partition("=") for text in texts]
+    wrong = [name for name, equals, value in pairs if not (name and equals and value)]
+    if wrong:
+        raise UserError(f"{flag}: {wrong[0]!r} has no value; write name=value")
+    return {name: _literal(value) for name, _, value in pairs}
+
+
 def _literal(text: str) -> Any:
     with contextlib.suppress(ValueError, SyntaxError):
         return ast.literal_eval(text)

@@ -10,6 +10,7 @@
     --only=TEXT           only the points whose name has the text in it
     --processes=2         points side by side, the machine's cores dealt out among them
     --devices=0,1,2,3     or one point a GPU: each process sees its own alone
+    --slurm=time=60,...   or each point as a job of Slurm, with these options of sbatch (launch/README.md)
     --config.KEY=VALUE    for every point, below what the sweep sets; it makes them other points
 
 A point is known by a hash of its whole config, so that what is finished is not run again, and an interrupted sweep
@@ -42,6 +43,7 @@ COLLECT = flags.DEFINE_bool("collect", False, "Only make the table and the page 
 COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command line of each point that is not done.")
 ONLY = flags.DEFINE_string("only", "", "Only the points whose name has this text in it.")
 PROCESSES = flags.DEFINE_integer("processes", 1, "Points that run side by side.", lower_bound=1)
+SLURM = flags.DEFINE_list("slurm", None, "Options of Slurm's jobs, name=value, instead of --processes.")
 DEVICES = flags.DEFINE_list("devices", [], "GPUs, a point each, instead of --processes.")
 
 
@@ -59,12 +61,10 @@ def main(argv: Sequence[str]) -> int:
         for line in commands([*chosen, *_next(then, chosen, places, common)], places, passed_on):
             print(line)
         return 0
-    backend = local.Runner(places, _slots(), passed_on)
-    if not COLLECT.value:
-        backend(chosen, retry=RETRY.value)
+    run = _backend(places, passed_on)
+    run(chosen, retry=RETRY.value)
     found = _next(then, chosen, places, common)
-    if not COLLECT.value:
-        backend(found, retry=RETRY.value)
+    run(found, retry=RETRY.value)
     return finish([*chosen, *found], places, found or chosen)
 
 
@@ -129,6 +129,19 @@ def _chosen(found: Sequence[Point]) -> list[Point]:
     if not chosen:
         raise UserError(f"--only={ONLY.value}: none of {len(found)} points has that in its name, as {found[0].name}")
     return chosen
+
+
+def _backend(places: local.Places, passed_on: Sequence[str]) -> Callable[..., None]:
+    """What runs points: run(points, retry=...)."""
+    if COLLECT.value:
+        return lambda points, retry: None
+    if SLURM.value is None:
+        return local.Runner(places, _slots(), passed_on)
+    try:
+        from launch import slurm
+    except ImportError:
+        raise UserError("--slurm needs submitit: pip install 'rule_jax[slurm]'") from None
+    return slurm.Runner(places, points.assigned(SLURM.value, "--slurm"), passed_on)
 
 
 def _slots() -> list[local.Slot]:
