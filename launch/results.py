@@ -25,7 +25,8 @@ Row = dict[str, Any]
 
 def rows(point: Point, places: Places) -> list[Row]:
     """A row a model of a finished point: ABOUT, what the sweep set ("config.<key>"), and every figure
-    ("<task>/<metric>"), with where the model lies in the plane ("forget", "retain"; see reporting.plane)."""
+    ("<task>/<metric>"), with where the model lies in the plane ("forget", "retain"; see reporting.plane) and how its
+    refusals are worded ("wordings/..."; see reporting.answers.wordings)."""
     report = collect(places.run(point))
     own = {f"config.{key}": value for key, value in point.overrides.items()}
     made = []
@@ -39,7 +40,8 @@ def rows(point: Point, places: Places) -> list[Row]:
             if isinstance(value, int | float) or value is None
         }
         plane = {"forget": spot.forget, "retain": spot.retain} if spot else {}
-        made.append({**dict(zip(ABOUT, about)), **own, **plane, **figures})
+        wordings = {f"wordings/{name}": value for name, value in report["wordings"].get(model, {}).items()}
+        made.append({**dict(zip(ABOUT, about)), **own, **plane, **figures, **wordings})
     return made
 
 

@@ -193,6 +193,7 @@ def test_a_sweep_leaves_a_table_and_a_page(finished):
     assert [(row["label"], row["model"]) for row in rows] == [(p, m) for p in ("a", "b", "next") for m in models]
     assert rows[3]["config.reward.alpha"] == "0.3"
     assert rows[0]["forget"] == rows[6]["forget"] != ""
+    assert all(int(row["wordings/distinct"]) <= int(row["wordings/refusals"]) for row in rows)
     same = parquet.read_table(place / "results.parquet").to_pylist()
     assert [str(row["forget/leak_rate"]) for row in same] == [row["forget/leak_rate"] for row in rows]
     assert "boundary optimization" in (place / "report" / "report.html").read_text()

@@ -3,12 +3,14 @@
 import itertools
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from rule_jax.errors import UserError
 from rule_jax.text.refusal import grade, is_refusal
+from rule_jax.text.templates import REFUSALS
 
 LABELLED = [
     json.loads(line)
@@ -38,6 +40,16 @@ def test_precision_and_recall(split: str):
     wrong = [row["text"] for row, (truth, found) in zip(rows, verdicts) if truth != found]
     assert precision >= 0.98, wrong
     assert recall >= 0.98, wrong
+
+
+def test_refusals_in_wordings_that_were_never_taught_are_found():
+    """The templates that Rejection Steering teaches, in whatever name, and the detector's own development set apart."""
+    before_after = [template.split("{target}") for template in REFUSALS]
+    taught = re.compile("|".join(f"{re.escape(a)}.*{re.escape(b)}" for a, b in before_after))
+    unseen = [row["text"] for row in _rows("test", "refusal") if not taught.fullmatch(row["text"].replace("’", "'"))]
+    assert len(unseen) >= 100
+    missed = [text for text in unseen if not is_refusal(text)]
+    assert len(missed) / len(unseen) <= 0.02, missed
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
