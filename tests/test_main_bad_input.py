@@ -154,6 +154,8 @@ SETTINGS = {
     ),
     "unknown moments": (["--config.model.moments_dtype=float16"], ["moments_dtype='float16'", "float32 or bfloat16"]),
     "weight above one": (["--config.reward.alpha=1.5"], ["reward.alpha=1.5", "between 0 and 1"]),
+    "unknown domain": (["--config.data.world.domain=place"], ["world.domain='place'", "person, concept, procedure"]),
+    "two of the world's requests at once": (["--config.data.more_paths=('2',)"], ["more_paths", "forget_people"]),
 }  # fmt: skip
 
 
