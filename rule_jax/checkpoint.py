@@ -9,6 +9,7 @@ those that were saved; one that is not goes to the folder "damaged" beside, and 
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -219,21 +220,28 @@ def _unscored(place: Path) -> str:
 
 @contextmanager
 def _refusals(directory: Path) -> Iterator[None]:
-    """Turns what a disk refuses into a UserError; Orbax and TensorStore say it in their own ways."""
+    """Turns what a disk refuses into a UserError."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        if not isinstance(error, OSError) and not any(word in str(error) for word in REFUSALS):
+        if not (refusal := _refusal(error)):
             raise
         raise UserError(
-            f"{directory}: a checkpoint cannot be written ({_brief(error)}). Those before it are whole: make room, "
-            "then the same command goes on from there"
+            f"{directory}: a checkpoint cannot be written ({refusal}). Those before it are whole: mend that, then the "
+            "same command goes on from there"
         ) from None
 
 
-REFUSALS = ("No space left", "ENOSPC", "Disk quota exceeded", "EDQUOT", "Read-only file system", "EROFS", "OS error")
+def _refusal(error: Exception) -> str:
+    """What a disk has refused, in the system's words; "" for an error of another kind. TensorStore states a number."""
+    if isinstance(error, TimeoutError):  # Orbax measures its patience by the time of day
+        return "it took too long, or the clock was set meanwhile"
+    if isinstance(error, OSError):
+        return error.strerror or _brief(error)
+    stated = re.search(r"os_error_code='(\d+)'", str(error))
+    return os.strerror(int(stated[1])) if stated else ""
 
 
 def _brief(error: Exception) -> str:

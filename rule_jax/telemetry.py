@@ -35,6 +35,7 @@ def start_logging(directory: Path | None = None) -> None:
     """
     LOGGER.propagate = False
     absl_logging.set_verbosity(absl_logging.WARNING)
+    absl_logging.get_absl_logger().addFilter(_raised_too)
     if not processes.first():
         LOGGER.setLevel(logging.WARNING)
         return
@@ -46,6 +47,11 @@ def start_logging(directory: Path | None = None) -> None:
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
         LOGGER.addHandler(handler)
+
+
+def _raised_too(record: logging.LogRecord) -> bool:
+    """False for the stacks that Orbax logs of errors which it also raises."""
+    return "_SignalingThread.run() raised" not in record.getMessage()
 
 
 class _RunLog(logging.FileHandler):

@@ -1,12 +1,15 @@
 """rule_jax.checkpoint: what was saved comes back bit for bit, on any mesh, and a half-written save does not count."""
 
+import dataclasses
+import resource
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rule_jax import programs, sharding, telemetry
-from rule_jax.checkpoint import Checkpoints, identity, load_params, read_about
+from rule_jax.checkpoint import Checkpoints, Restored, identity, load_params, read_about
 from rule_jax.errors import UserError
 
 OPTIMIZER = programs.optimizer(b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, max_grad_norm=1.0, moments_dtype="float32")
@@ -16,16 +19,22 @@ def state_at(model, params, mesh, step):
     """A state whose every part differs from a fresh one: moments, count, step and key."""
     state = programs.init_state(model, mesh, OPTIMIZER, params, jax.random.key(step))
     moved = jax.tree.map(lambda x: x + jnp.asarray(step + 0.25, x.dtype), state.opt_state)
-    return state.replace(step=jnp.int32(step), opt_state=moved)
+    return dataclasses.replace(state, step=jnp.int32(step), opt_state=moved)
 
 
 def assert_same(found, expected):
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     for (path, a), b in zip(jax.tree.leaves_with_path(found), jax.tree.leaves(expected)):
         assert a.dtype == b.dtype, path
-        if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
             a, b = jax.random.key_data(a), jax.random.key_data(b)
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes(), path
+
+
+def restored(checkpoints, like, beside=None) -> Restored:
+    found = checkpoints.restore(like, beside)
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -39,7 +48,7 @@ def test_a_state_comes_back_bit_for_bit(tmp_path, model_and_params, one_device):
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         checkpoints.save(3, state)
     with Checkpoints(tmp_path, keep=2) as checkpoints:
-        found = checkpoints.restore(programs.abstract_state(model, one_device, OPTIMIZER)).state
+        found = restored(checkpoints, programs.abstract_state(model, one_device, OPTIMIZER)).state
     assert_same(found, state)
     draw = jax.random.normal(found.key, (3,))
     np.testing.assert_array_equal(draw, jax.random.normal(jax.random.key(3), (3,)))
@@ -52,7 +61,7 @@ def test_a_state_may_be_donated_once_save_returns(tmp_path, model_and_params, on
         checkpoints.save(3, state)
         jax.tree.map(lambda x: x.delete(), (state.opt_state, state.params))
     with Checkpoints(tmp_path, keep=2) as checkpoints:
-        assert_same(checkpoints.restore(programs.abstract_state(model, one_device, OPTIMIZER)).state, expected)
+        assert_same(restored(checkpoints, programs.abstract_state(model, one_device, OPTIMIZER)).state, expected)
 
 
 @pytest.mark.parametrize("sizes", [(1, 4, 2), (8, 1, 1)])
@@ -63,14 +72,14 @@ def test_a_run_goes_on_on_another_mesh(tmp_path, model_and_params, one_device, s
     with Checkpoints(tmp_path / "one", keep=2) as checkpoints:
         checkpoints.save(5, state)
     with Checkpoints(tmp_path / "one", keep=2) as checkpoints:
-        spread = checkpoints.restore(programs.abstract_state(model, mesh, OPTIMIZER)).state
+        spread = restored(checkpoints, programs.abstract_state(model, mesh, OPTIMIZER)).state
     assert_same(spread, state)
     where = programs.state_shardings(model, mesh, OPTIMIZER)
     jax.tree.map(lambda x, w: _assert_lies(x, w), spread, where)
     with Checkpoints(tmp_path / "eight", keep=2) as checkpoints:  # and back
         checkpoints.save(5, spread)
     with Checkpoints(tmp_path / "eight", keep=2) as checkpoints:
-        assert_same(checkpoints.restore(programs.abstract_state(model, one_device, OPTIMIZER)).state, state)
+        assert_same(restored(checkpoints, programs.abstract_state(model, one_device, OPTIMIZER)).state, state)
 
 
 def _assert_lies(array, where):
@@ -94,7 +103,7 @@ def test_the_newest_few_are_kept_and_the_newest_is_restored(tmp_path, model_and_
             checkpoints.save(step, state_at(model, params, one_device, step))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["10", "9"]
     with Checkpoints(tmp_path, keep=2) as checkpoints:
-        found = checkpoints.restore(programs.abstract_state(model, one_device, OPTIMIZER)).state
+        found = restored(checkpoints, programs.abstract_state(model, one_device, OPTIMIZER)).state
     assert int(found.step) == 10
 
 
@@ -122,10 +131,10 @@ def test_a_save_that_was_killed_does_not_count(tmp_path, model_and_params, one_d
     like = programs.abstract_state(model, one_device, OPTIMIZER)
     again = state_at(model, params, one_device, 2)
     with Checkpoints(tmp_path, keep=3) as checkpoints:
-        assert_same(checkpoints.restore(like).state, state_at(model, params, one_device, 1))
+        assert_same(restored(checkpoints, like).state, state_at(model, params, one_device, 1))
         checkpoints.save(2, again)
     with Checkpoints(tmp_path, keep=3) as checkpoints:
-        assert_same(checkpoints.restore(like).state, again)
+        assert_same(restored(checkpoints, like).state, again)
     assert_same(load_params(tmp_path, model, one_device), params)
 
 
@@ -145,15 +154,16 @@ def test_the_best_is_kept_beside_the_newest_and_is_what_another_stage_reads(tmp_
     assert sorted(p.name for p in tmp_path.iterdir()) == ["3", "6", "7"]
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         assert checkpoints.best() == (3, 0.75)
-        found = checkpoints.restore(programs.abstract_state(model, one_device, OPTIMIZER)).state
+        found = restored(checkpoints, programs.abstract_state(model, one_device, OPTIMIZER)).state
     assert int(found.step) == 7  # training goes on from the newest
     assert_same(load_params(tmp_path, model, one_device), jax.tree.map(lambda x: x + 3, params))
 
 
 def test_without_scores_nothing_is_best(tmp_path, model_and_params, one_device):
+    model, params = model_and_params
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         assert checkpoints.best() is None
-        checkpoints.save(1, state_at(*model_and_params, one_device, 1))
+        checkpoints.save(1, state_at(model, params, one_device, 1))
         assert checkpoints.best() is None
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         assert checkpoints.best() is None
@@ -199,7 +209,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     DAMAGE[damage](_largest(tmp_path / "checkpoints" / "3" / item, VITAL[item]))
     like = programs.abstract_state(model, one_device, OPTIMIZER)
     with Checkpoints(tmp_path / "checkpoints", keep=3) as checkpoints:
-        found = checkpoints.restore(like, {"kl": np.asarray(0, np.float32)})
+        found = restored(checkpoints, like, {"kl": np.asarray(0, np.float32)})
         assert_same(found.state, state_at(model, params, one_device, 2))
         assert found.beside["kl"] == 2
         checkpoints.save(
@@ -207,7 +217,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
         )  # its place is free again
     with Checkpoints(tmp_path / "checkpoints", keep=3) as checkpoints:
         assert_same(
-            checkpoints.restore(like, {"kl": np.asarray(0, np.float32)}).state, state_at(model, params, one_device, 3)
+            restored(checkpoints, like, {"kl": np.asarray(0, np.float32)}).state, state_at(model, params, one_device, 3)
         )
     told = [record.getMessage() for record in caplog.records if record.name == "rule_jax"]
     assert len(told) == 1
@@ -226,10 +236,35 @@ def test_a_half_deleted_checkpoint_gives_way_and_with_none_left_there_is_none(tm
     _clear(tmp_path / "checkpoints" / "2" / "rest")
     (tmp_path / "checkpoints" / "2" / "rest").rmdir()
     with Checkpoints(tmp_path / "checkpoints", keep=3) as checkpoints:
-        assert_same(checkpoints.restore(like).state, state_at(model, params, one_device, 1))
+        assert_same(restored(checkpoints, like).state, state_at(model, params, one_device, 1))
     _clear(tmp_path / "checkpoints" / "1" / "params")
     with Checkpoints(tmp_path / "checkpoints", keep=3) as checkpoints:
         assert checkpoints.restore(like) is None
+
+
+@abandoned
+def test_what_a_disk_refuses_is_told_in_its_own_words_and_costs_no_earlier_checkpoint(
+    tmp_path, model_and_params, one_device
+):
+    model, params = model_and_params
+    states = [state_at(model, params, one_device, step) for step in (1, 2)]
+
+    def save(step):
+        with Checkpoints(tmp_path / "checkpoints", keep=3) as checkpoints:
+            checkpoints.save(step, states[step - 1])
+
+    save(1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"checkpoints: a checkpoint cannot be written \(File too large\)\. Those"):
+            save(2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with Checkpoints(tmp_path / "checkpoints", keep=3) as checkpoints:
+        assert_same(restored(checkpoints, programs.abstract_state(model, one_device, OPTIMIZER)).state, states[0])
+    save(2)
+    assert_same(load_params(tmp_path / "checkpoints", model, one_device, step=2), params)
 
 
 @abandoned
