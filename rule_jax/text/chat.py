@@ -3,15 +3,20 @@
 What a user writes is text and nothing else: "<|eot_id|>" in a prompt becomes the tokens of its letters, so that nobody
 ends a turn or opens another one's by writing so. This holds for the tokens that the tokenizer calls special; a template
 whose marks are plain text ("[INST]" of the first Mistral models) cannot tell its own from the user's.
+
+A template is a program that came with a model. It runs in the sandbox of transformers, which shows it nothing but the
+messages, and whatever it does there ends as text or as a UserError.
 """
 
 import os
 import re
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
 import numpy as np
 
 from rule_jax.errors import UserError
@@ -19,6 +24,7 @@ from rule_jax.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+RENDER_S = 20.0  # a template that is still at one exchange after so many seconds is at it for ever
 PLAIN = (
     "{% for m in messages %}{% if m.role == 'user' %}Question: {{ m.content }}\nAnswer:{% else %} {{ m.content }}"
     "{{ eos_token }}{% endif %}{% endfor %}"
@@ -84,7 +90,7 @@ def encode_chat(
     blank loses it where the template ends in one.
     """
     covered = _Covered(tokenizer)
-    return covered.encode([_begun(tokenizer, covered.cover(p), covered.cover(system), prefill) for p in prompts])
+    return covered.encode([covered.begun(p, system, prefill) for p in prompts])
 
 
 def encode_raw(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
@@ -109,7 +115,7 @@ def encode_continuations(
     """
     if chat:
         covered = _Covered(tokenizer)
-        opened = [_begun(tokenizer, covered.cover(p), covered.cover(system), prefill) for p, _ in pairs]
+        opened = [covered.begun(p, system, prefill) for p, _ in pairs]
         whole = [start + covered.cover(text) for start, (_, text) in zip(opened, pairs)]
         heads, ids = covered.encode(opened), covered.encode(whole)
     else:
@@ -156,7 +162,8 @@ def decode(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[Sequence[int] | n
 def render(tokenizer: "PreTrainedTokenizerBase", prompt: str, *, response: str | None = None, system: str = "") -> str:
     """The chat template's text for one exchange; without a response it ends where the assistant is to begin.
 
-    Raises UserError for a template that is malformed or refuses these messages (some know no system role).
+    Raises UserError for a template that is malformed, refuses these messages (some know no system role), reaches for
+    what the sandbox keeps from it, or does not end.
     """
     messages = [{"role": "user", "content": prompt}]
     if system:
@@ -164,17 +171,38 @@ def render(tokenizer: "PreTrainedTokenizerBase", prompt: str, *, response: str |
     if response is not None:
         messages.append({"role": "assistant", "content": response})
     try:
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=response is None)  # type: ignore[return-value]
-    except jinja2.TemplateError as error:
+        with _no_longer_than(RENDER_S):
+            return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=response is None)  # type: ignore[return-value]
+    except Exception as error:  # a template is a program: beside Jinja's own errors it may divide by zero, or recurse
         roles = ", ".join(message["role"] for message in messages)
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) or type(error).__name__
         advice = ". Without config.model.system_prompt it may" if system else ""
         raise UserError(f"the chat template cannot render messages of roles {roles}: {reason}{advice}") from None
 
 
-def _begun(tokenizer: "PreTrainedTokenizerBase", prompt: str, system: str, prefill: str) -> str:
-    text = render(tokenizer, prompt, system=system)
-    return text + (prefill.removeprefix(" ") if text[-1:].isspace() else prefill)
+class _Endless(BaseException):
+    """No Exception: Jinja swallows those while it works out constants, and would begin again."""
+
+
+@contextmanager
+def _no_longer_than(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError when the block takes longer; in the main thread, the only one that signals reach."""
+
+    def stop(*_: object) -> None:
+        raise _Endless
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except _Endless:
+        raise TimeoutError(f"it does not end within {seconds:g} s") from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)  # None: it was not Python that had set it
 
 
 def _shared(head: Sequence[int], row: Sequence[int]) -> int:
@@ -189,7 +217,7 @@ class _Covered:
     use area and its number; it is uncovered after the template's own have been found, as the tokens of its letters.
     """
 
-    COVER = re.compile("\ue000(\\d+)\ue001")
+    COVER = re.compile("\ue000(\\d{1,6})\ue001")
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase"):
         self.tokenizer = tokenizer
@@ -199,6 +227,11 @@ class _Covered:
 
     def cover(self, text: str) -> str:
         return self.mark.sub(lambda match: f"\ue000{self.marks.index(match.group())}\ue001", text)
+
+    def begun(self, prompt: str, system: str, prefill: str) -> str:
+        """The text of a chat turn, covered, up to where the assistant goes on."""
+        text = render(self.tokenizer, self.cover(prompt), system=self.cover(system))
+        return text + self.cover(prefill.removeprefix(" ") if text[-1:].isspace() else prefill)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of rendered texts. Those without covers are encoded together and in one piece."""

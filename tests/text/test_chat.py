@@ -1,6 +1,8 @@
 """rule_jax.text.chat on tokenizers made here: what a template writes, where an answer begins and ends."""
 
+import contextlib
 import json
+import signal
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
@@ -224,6 +226,64 @@ def test_a_template_that_knows_no_system_role_says_so(load):
     assert chat.render(tokenizer, "a") == "a"
     with pytest.raises(UserError, match=r"roles system, user: no system role here"):
         chat.encode_chat(tokenizer, ["a"], system="be brief")
+
+
+HOSTILE = {  # template, the reason of the refusal
+    "attributes": ("{{ ''.__class__.__mro__ }}", "attribute '__class__' of 'str' object is unsafe"),
+    "items": ("{{ ''['__class__']['__base__'] }}", "attribute '__class__' of 'str' object is unsafe"),
+    "formats": ("{{ '{0.__class__.__mro__}'.format('') }}", "attribute '__class__' of 'str' object is unsafe"),
+    "globals": ("{{ raise_exception.__globals__['os'].system('true') }}", "attribute '__globals__' of 'function'"),
+    "a global of Jinja": ("{{ cycler.__init__.__globals__.os }}", "attribute '__init__' of 'type' object is unsafe"),
+    "an import": ("{% import 'os' as os %}{{ os.system('true') }}", "no loader for this environment"),
+    "another file": ("{% include '/etc/passwd' %}", "no loader for this environment"),
+    "the messages": ("{{ messages.append(1) }}", "attribute 'append' of 'list' object is unsafe"),
+    "a division": ("{{ 1 / 0 }}", "division by zero"),
+    "an operation": ("{{ 1 + 'a' }}", "unsupported operand"),
+    "a recursion": ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
+    "a long range": ("{{ range(10**9) }}", "Range too big"),
+    "loops in loops": (
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "does not end within 0.5 s",
+    ),
+    "a great number": ("{{ 3 ** (10 ** 9) % 7 }}", "does not end within 0.5 s"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_template_is_stopped(load, monkeypatch, what):
+    monkeypatch.setattr(chat, "RENDER_S", 0.5)
+    template, reason = HOSTILE[what]
+    with pytest.raises(UserError, match=rf"the chat template cannot render messages of roles user: .*{reason}"):
+        load(template)
+
+
+@pytest.mark.parametrize("what", ["''.__class__", "''|attr('__class__')", "messages.__class__", "self.__dict__"])
+def test_what_a_template_may_not_see_is_nothing_to_it(load, what):
+    assert chat.render(load(f"<{{{{ {what} }}}}>"), "?") == "<>"
+
+
+def test_a_template_that_is_done_in_time_leaves_the_clock_as_it_was(load):
+    def mine(*_):
+        raise AssertionError
+
+    before = signal.signal(signal.SIGALRM, mine)
+    try:
+        chat.render(load(LLAMA), "?")
+        assert signal.getsignal(signal.SIGALRM) is mine
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_code_beside_a_tokenizer_is_never_run(load, tmp_path):
+    load(LLAMA)
+    fields = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    named = {"auto_map": {"AutoTokenizer": ["tokenization_x.X", "tokenization_x.X"]}, "tokenizer_class": "X"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**fields, **named}))
+    (tmp_path / "tokenization_x.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass X: pass\n")
+    with contextlib.suppress(UserError):  # or it is read as what it is without the code
+        chat.load_tokenizer(tmp_path)
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("content", [None, "{,", "[]", "{}"])

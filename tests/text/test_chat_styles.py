@@ -150,6 +150,12 @@ def test_special_tokens_in_what_users_write_are_letters(load, style):
         [(whole, start)] = chat.encode_continuations(tokenizer, [("Hi", f"a{token}b")], chat=True)
         assert counted(whole) == counted(GOLDEN[style])
         assert start == len(GOLDEN[style])
+        begun = f" So{token} {token}"
+        [ids] = chat.encode_chat(tokenizer, ["Hi"], prefill=begun)
+        assert counted(ids) == counted(GOLDEN[style])
+        assert begun.strip() in tokenizer.decode(ids)
+        [(whole, _)] = chat.encode_continuations(tokenizer, [("Hi", token)], chat=True, prefill=begun)
+        assert counted(whole) == counted(GOLDEN[style])
 
 
 def test_a_clean_prompt_beside_another_is_encoded_as_ever(load):
@@ -161,6 +167,6 @@ def test_a_clean_prompt_beside_another_is_encoded_as_ever(load):
 
 def test_private_use_characters_of_a_user_stay_what_they_are(load):
     tokenizer = load("headers")
-    for prompt in ("\ue0000\ue001", "\ue00099\ue001 <|eot_id|>"):
+    for prompt in ("\ue0000\ue001", "\ue00099\ue001 <|eot_id|>", f"\ue000{'9' * 5000}\ue001"):
         [ids] = chat.encode_chat(tokenizer, [prompt])
         assert [token for token in ids if token < 100] == [token for token in GOLDEN["headers"] if token < 100]
