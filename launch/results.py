@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,9 +82,8 @@ def _csv(table: Sequence[Row]) -> str:
 def _write_parquet(path: Path, table: Sequence[Row]) -> None:
     """A column that holds more than one kind of value, or lists, is text."""
     made = {name: _column([row.get(name) for row in table]) for name in _columns(table)}
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    parquet.write_table(pa.table(made), draft)
-    draft.replace(path)
+    with files.draft(path) as file:
+        parquet.write_table(pa.table(made), file)
 
 
 def _column(values: Sequence[Any]) -> pa.Array:

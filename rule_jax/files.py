@@ -10,29 +10,46 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rule_jax.errors import UserError
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes `path` so that it is at every moment the old file or the whole new one; makes its folder if need be.
+@contextmanager
+def draft(path: Path) -> Iterator[IO[bytes]]:
+    """A file to fill; when the block ends without an error, it becomes `path` by a rename. Makes its folder if need be.
 
-    Raises UserError when the disk refuses (no space, no permission).
+    Until then only its owner may read it, and its name cannot be guessed: in a folder that others write to, none of
+    them can put a link in its place. Raises UserError when the disk refuses (no space, no permission).
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         try:
-            with draft.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with open(number, "wb") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(draft, path)
+            open_up(Path(name))
+            os.replace(name, path)
         finally:
-            draft.unlink(missing_ok=True)
+            Path(name).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}. Make room, or choose another place.") from None
+
+
+def open_up(path: Path) -> None:
+    """Gives what was made private the permissions of any other file or folder: those that the user's umask leaves."""
+    umask = os.umask(0o077)  # it is asked by being set, and nothing is made more public meanwhile
+    os.umask(umask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `path` so that it is at every moment the old file or the whole new one. Raises UserError as `draft`."""
+    content = text.encode("utf-8")
+    with draft(path) as file:
+        file.write(content)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -60,7 +77,7 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 LOCK = ".lock"  # the file by which a folder is in use
-_DRAFT = re.compile(r"\..+\.(\w{8}|old|\d+\.tmp)")  # what write_text and whole_folder fill before they rename it
+_DRAFT = re.compile(r"\..+\.(\w{8}(\.tmp)?|old)")  # what `draft` and `whole_folder` fill before they rename it
 
 
 @contextmanager
@@ -119,17 +136,17 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        filled = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}. Choose another place.") from None
     old = path.with_name(f".{path.name}.old")
     try:
-        yield draft
-        os.chmod(draft, 0o755)  # mkdtemp made it private while it was unfinished
+        yield filled
+        open_up(filled)
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             os.replace(path, old)
-        os.replace(draft, path)
+        os.replace(filled, path)
         shutil.rmtree(old, ignore_errors=True)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(filled, ignore_errors=True)

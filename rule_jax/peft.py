@@ -52,7 +52,7 @@ def save(out_dir: str | Path, model: Model, adapter: Params, like: str | Path, *
     try:
         with files.whole_folder(out) as draft:
             save_file(tensors, draft / "adapter_model.safetensors", metadata={"format": "pt"})
-            (draft / "adapter_model.safetensors").chmod(0o644)  # safetensors makes it readable by its owner alone
+            files.open_up(draft / "adapter_model.safetensors")  # safetensors makes it readable by its owner alone
             files.write_json(draft / "adapter_config.json", config)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{out} cannot be written: {error}. Make room, or choose another place.") from None

@@ -103,6 +103,52 @@ def test_what_is_no_json_object_is_refused_by_name(tmp_path, content, expected):
         files.read_json(tmp_path / "a.json")
 
 
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)])
+def test_what_is_unfinished_is_private_and_what_is_done_is_as_the_umask_says(tmp_path, umask, file, folder):
+    before = os.umask(umask)
+    try:
+        with files.draft(tmp_path / "a.txt") as draft:
+            [private] = tmp_path.iterdir()
+            assert mode(private) == 0o600
+            draft.write(b"text")
+        with files.whole_folder(tmp_path / "out") as private:
+            assert mode(private) == 0o700
+        assert (mode(tmp_path / "a.txt"), mode(tmp_path / "out")) == (file, folder)
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+
+
+def test_a_draft_follows_no_link_and_its_name_is_another_each_time(tmp_path):
+    seen = set()
+    for _ in range(3):
+        with files.draft(tmp_path / "a.txt") as draft:
+            [private] = [place.name for place in tmp_path.iterdir() if place.name != "a.txt"]
+            draft.write(b"text")
+        seen.add(private)
+    assert len(seen) == 3
+    (tmp_path / "elsewhere").write_text("kept")
+    (tmp_path / "a.txt").unlink()
+    (tmp_path / "a.txt").symlink_to("elsewhere")
+    files.write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "elsewhere").read_text() == "kept"
+    assert not (tmp_path / "a.txt").is_symlink()
+
+
+def test_drafts_of_processes_that_were_killed_are_swept_away(tmp_path):
+    with files.draft(tmp_path / "deep" / "a.txt"), files.whole_folder(tmp_path / "out"):
+        left = [place for place in tmp_path.rglob(".*")]
+    assert len(left) == 2
+    for place in left:
+        place.touch()
+    files.sweep(tmp_path)
+    assert sorted(place.name for place in tmp_path.rglob("*")) == ["a.txt", "deep", "out"]
+
+
 # Folders
 
 

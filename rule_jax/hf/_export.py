@@ -128,7 +128,7 @@ def _write_tensors(
     def flush() -> None:
         parts.append(staging / f"part-{len(parts)}")
         save_file(shard, parts[-1], metadata={"format": "pt"})
-        parts[-1].chmod(0o644)  # safetensors makes it readable by its owner alone
+        files.open_up(parts[-1])  # safetensors makes it readable by its owner alone
         shard.clear()
 
     for name, value in tensors:
