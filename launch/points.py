@@ -111,13 +111,16 @@ def read(config_file: str, sweep_file: str, common: Override | None = None) -> l
 
 def resolve(config_file: str, overrides: Sequence[Override], sweep_file: str) -> list[Point]:
     """The points of overrides. Raises UserError for an unknown key, a value of the wrong kind, and no points."""
-    if not overrides:
+    if not isinstance(overrides, Sequence) or not overrides:
         raise UserError(f"{sweep_file} has no points")
     points: dict[str, Point] = {}
     for number, override in enumerate(overrides):
-        file = override.get("config", config_file)
+        where = f"{sweep_file}: point {number}"
+        if not isinstance(override, Mapping) or not all(isinstance(key, str) for key in override):
+            raise UserError(f"{where} is {repr(override)[:60]}, no dict from dotted keys to values")
+        file = str(override.get("config", config_file))
         own = {key: value for key, value in override.items() if key not in NO_SETTINGS}
-        settings = _applied(load(file), own, f"{sweep_file}: point {number}")
+        settings = _applied(load(file), own, where)
         point = Point(file, own, settings, _label(override, config_file))
         points.setdefault(point.name, point)
     return list(points.values())

@@ -57,6 +57,17 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_text(path: Path) -> str:
+    """What a text file holds, without its byte order mark. Raises UserError when it cannot be read or is not UTF-8."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        reason = f"byte {error.start} is not UTF-8 ({error.reason})"
+        raise UserError(f"{path}: {reason}. Save the file as UTF-8.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}. Mend that and start again.") from None
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises UserError naming the file when it is missing or holds something else."""
     if not path.is_file():
@@ -74,6 +85,15 @@ def read_json(path: Path) -> dict[str, Any]:
 def plain(config: Any) -> dict[str, Any]:
     """An `ml_collections.ConfigDict` as JSON gives it back, nested dicts and lists: what a run's config.json holds."""
     return json.loads(json.dumps(config.to_dict(), default=list))
+
+
+LONGEST_NAME = 255  # bytes, on all common file systems
+
+
+def is_name(text: str) -> bool:
+    """Whether a text that came in a file can name a file of a folder, and nothing outside of it."""
+    possible = text not in ("", ".", "..") and "\0" not in text and len(text.encode("utf-8", "replace")) <= LONGEST_NAME
+    return possible and Path(text).name == text
 
 
 LOCK = ".lock"  # the file by which a folder is in use

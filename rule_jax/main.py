@@ -8,7 +8,6 @@ what, where and how), 143 told to end by SIGTERM and saved (start it again), 1 a
 
 import contextlib
 import importlib.metadata
-import json
 import os
 import sys
 import time
@@ -192,7 +191,7 @@ def record_time(workdir: Path, stage: str, seconds: float) -> float:
     """Adds to the stage's time in time.json, which outlives interruptions and says on what it was spent; returns the
     stage's sum."""
     file = workdir / "time.json"
-    spent = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"time_s": {}, "peak_rss_bytes": 0}
+    spent = files.read_json(file) if file.exists() else {"time_s": {}, "peak_rss_bytes": 0}
     spent["time_s"][stage] = spent["time_s"].get(stage, 0.0) + seconds
     spent["peak_rss_bytes"] = max(spent["peak_rss_bytes"], telemetry.peak_rss_bytes())
     spent["devices"] = {

@@ -141,7 +141,7 @@ def test_a_draft_follows_no_link_and_its_name_is_another_each_time(tmp_path):
 
 def test_drafts_of_processes_that_were_killed_are_swept_away(tmp_path):
     with files.draft(tmp_path / "deep" / "a.txt"), files.whole_folder(tmp_path / "out"):
-        left = [place for place in tmp_path.rglob(".*")]
+        left = list(tmp_path.rglob(".*"))
     assert len(left) == 2
     for place in left:
         place.touch()

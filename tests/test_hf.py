@@ -335,6 +335,11 @@ def only_pickles(path):
     (path / "pytorch_model.bin").write_bytes(b"\x80\x04N.")
 
 
+def only(name):
+    """A directory that has, in place of its weights, a file of that name."""
+    return lambda path: (path / "model.safetensors").rename(path / name)
+
+
 Q0 = "model.layers.0.self_attn.q_proj.weight"
 BAD = {
     "no config": (lambda p: (p / "config.json").unlink(), ["has no config.json", "model.safetensors"]),
@@ -342,6 +347,9 @@ BAD = {
     "config a list": (lambda p: (p / "config.json").write_text("[]"), ["config.json", "list", "expected an object"]),
     "no weights": (lambda p: (p / "model.safetensors").unlink(), ["has no .safetensors file"]),
     "pickles": (only_pickles, ["pytorch_model.bin is a pickle, which is never read", "safetensors"]),
+    "a checkpoint": (only("model.ckpt"), ["model.ckpt is a pickle, which is never read"]),
+    "an archive": (only("model.zip"), ["model.zip is an archive, which is never read", "save_pretrained"]),
+    "another format": (only("model.gguf"), ["model.gguf is of another format, which is never read"]),
     "truncated": (truncate, ["model.safetensors is not a readable safetensors file"]),
     "no header": (lambda p: (p / "model.safetensors").write_bytes(b"junk"), ["is not a readable safetensors file"]),
     "empty": (lambda p: (p / "model.safetensors").write_bytes(b""), ["is not a readable safetensors file"]),
@@ -354,6 +362,8 @@ BAD = {
         lambda p: index_to(p, {"a": f"../{p.name}/model.safetensors"}),
         ["points outside its own folder", "../"],
     ),
+    "index of its folder": (lambda p: index_to(p, {"a": ".."}), ["points outside its own folder", ".."]),
+    "index of an endless name": (lambda p: index_to(p, {"a": "x" * 300}), ["points outside its own folder", "xxx"]),
     "index of nothing": (lambda p: index_to(p, {}), ["index.json has no weight_map"]),
     "index a list": (lambda p: index_to(p, ["a"]), ["index.json has no weight_map"]),
     "missing tensor": (lambda p: rewrite(p, lambda t: t.pop(Q0)), ["missing 1", Q0, "unexpected 0"]),
@@ -441,6 +451,12 @@ def test_a_directory_that_cannot_be_used_is_refused(tmp_path, name):
     for call in (hf.check, hf.load):
         text = message(call, tmp_path / "in")
         assert [part for part in expected if part not in text] == [], text
+
+
+def test_an_archive_is_no_directory(tmp_path):
+    (tmp_path / "model.zip").write_bytes(b"PK")
+    assert "archives are never unpacked" in message(hf.check, tmp_path / "model.zip")
+    assert "archives are never unpacked" in message(hf.load, tmp_path / "model.zip")
 
 
 def test_a_directory_that_is_not_there(tmp_path):

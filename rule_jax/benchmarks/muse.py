@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rule_jax import files
 from rule_jax.benchmarks import Benchmark, _judges, _scores
 from rule_jax.data import muse
 from rule_jax.errors import UserError
 from rule_jax.metrics import membership
+from rule_jax.reporting import recorded
 from rule_jax.text.overlap import rouge_l
 from rule_jax.types import Continuations, Judged, PromptRecord, ScoringTask, Summary, Task
 
@@ -106,7 +106,7 @@ def summary(path: str, *, retrained: str) -> Summary:
 def _retrained(path: str, folder: str) -> float:
     if not folder:
         return next((area for name, area in AUC_RETRAINED.items() if name in path.lower()), 0.0)
-    table = files.read_json(Path(folder) / "metrics.json") if Path(folder, "metrics.json").exists() else {}
+    table = recorded.figures(Path(folder, "metrics.json")) if Path(folder, "metrics.json").exists() else {}
     area = table.get("privleak", {}).get("auc_min_k_40")
     if not area:
         raise UserError(f"config.evaluate.retrained={folder!r}: there is no metrics.json with a privleak.auc_min_k_40")

@@ -9,7 +9,6 @@ Of the two published formulas of the truth ratio (see metrics.truth), figures wi
 "mean_probability", those in _compat the leaderboard's "mean_loss"; forget quality uses "mean_loss" in both.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from rule_jax.benchmarks import Benchmark, _judges, _scores
 from rule_jax.data import tofu
 from rule_jax.errors import UserError
 from rule_jax.metrics import truth
+from rule_jax.reporting import recorded
 from rule_jax.text.overlap import rouge_l
 from rule_jax.types import (
     AnswerVariants,
@@ -170,12 +170,14 @@ def _utility(judged: Judged, suffix: str) -> float | str:
 
 def _retrained_ratios(place: Path) -> list[float]:
     if place.is_dir() and (place / "scores.jsonl").exists():
-        rows = [json.loads(line) for line in (place / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
-        found = [row["judged"][RATIO] for row in rows if row["task"] == "forget_probability"]
+        scores = [
+            row
+            for row in recorded.lines(place / "scores.jsonl", recorded.JUDGEMENT)
+            if row["task"] == "forget_probability"
+        ]
+        found = [ratio for row in scores if (ratio := (row.get("judged") or {}).get(RATIO)) is not None]
     else:
-        log = files.read_json(place).get("eval_log_forget.json", {}) if place.is_file() else {}
-        right, wrong = (list(log.get(name, {}).values()) for name in ("avg_paraphrased_loss", "average_perturb_loss"))
-        found = truth.truth_ratio(right, wrong, "mean_loss").tolist() if right and wrong else []
+        found = _ratios_of_log(files.read_json(place).get("eval_log_forget.json", {}) if place.is_file() else {})
     if not found:
         raise UserError(
             f"config.evaluate.retrained={str(place)!r} is neither a log of TOFU's evaluation, with its "
@@ -194,3 +196,12 @@ def _forgets(record: PromptRecord, text: str) -> dict[str, float]:
 
 def _keeps(record: PromptRecord, text: str) -> dict[str, float]:
     return {**_judges.keeping(record, text), **_recall(record, text)}
+
+
+def _ratios_of_log(log: Any) -> list[float]:
+    """The truth ratios of TOFU's own log; none where it holds something else."""
+    try:
+        right, wrong = (list(log[name].values()) for name in ("avg_paraphrased_loss", "average_perturb_loss"))
+        return truth.truth_ratio(right, wrong, "mean_loss").tolist() if right and wrong else []
+    except (LookupError, AttributeError, TypeError, ValueError, OverflowError):
+        return []

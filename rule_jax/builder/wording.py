@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from rule_jax import files
 from rule_jax.errors import UserError
 
 OURS = Path(__file__).with_name("prompts")
@@ -40,7 +41,7 @@ class Wording:
         self.texts = {}
         for name, fields in FIELDS.items():
             file = own / f"{name}.txt" if (own / f"{name}.txt").is_file() else OURS / f"{name}.txt"
-            self.texts[name] = file.read_text(encoding="utf-8").strip()
+            self.texts[name] = files.read_text(file).strip()
             missing = [field for field in fields if f"{{{field}}}" not in self.texts[name]]
             if missing:
                 raise UserError(f"{file} leaves out {', '.join(f'{{{field}}}' for field in missing)}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rule_jax import files
 from rule_jax.errors import UserError, nearest
 
 LINES = (".jsonl", ".ndjson")
@@ -219,13 +220,7 @@ def check_file(path: Path) -> None:
 def read_text(path: Path) -> str:
     """What a text file holds, without its byte order mark. Raises UserError when it is absent or not UTF-8."""
     check_file(path)
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        reason = f"byte {error.start} is not UTF-8 ({error.reason})"
-        raise UserError(f"{path}: {reason}. Save the file as UTF-8.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}. Mend that and start again.") from None
+    return files.read_text(path)
 
 
 def _parse_array(path: Path, text: str, faults: Faults) -> list[tuple[int, Any]]:

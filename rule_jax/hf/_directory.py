@@ -23,6 +23,8 @@ def load_model(path: str | Path, *, remat: bool = False) -> Model:
 def read_config(path: str | Path) -> dict[str, Any]:
     """config.json of a model directory, checked to be of a kind that can be loaded."""
     path = Path(path)
+    if path.is_file():
+        raise UserError(f"{path} is a file; config.model.path names a directory, and archives are never unpacked")
     if not path.is_dir():
         raise UserError(f"model directory {path} does not exist; config.model.path must name a local HF directory")
     hf = files.read_json(path / "config.json")

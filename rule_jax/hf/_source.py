@@ -13,6 +13,17 @@ from rule_jax.errors import UserError
 
 DTYPES = {"F64": np.dtype(np.float64), "F32": np.dtype(np.float32), "F16": np.dtype(np.float16)}
 DTYPES["BF16"] = np.dtype(bfloat16)
+# What else weights come in: formats that can hold code, and containers.
+OTHERS = {
+    **dict.fromkeys((".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib"), "a pickle"),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".nemo"), "an archive"),
+    **dict.fromkeys((".npz", ".npy", ".msgpack", ".h5", ".keras", ".gguf", ".onnx"), "of another format"),
+}
+
+NEVER = (
+    "which is never read: load the model with transformers and save it again with save_pretrained, which writes "
+    "safetensors"
+)
 
 
 @dataclass(frozen=True)
@@ -71,13 +82,8 @@ def _weight_files(path: Path) -> list[str]:
         return names
     names = sorted(p.name for p in path.glob("*.safetensors"))
     if not names:
-        pickles = sorted(p.name for p in path.glob("*.bin")) + sorted(p.name for p in path.glob("*.pt*"))
-        hint = (
-            f"; {pickles[0]} is a pickle, which is never read: load the model with transformers and save it again with "
-            "save_pretrained, which writes safetensors"
-            if pickles
-            else ""
-        )
+        others = sorted(p.name for p in path.iterdir() if p.suffix in OTHERS)
+        hint = f"; {others[0]} is {OTHERS[Path(others[0]).suffix]}, {NEVER}" if others else ""
         raise UserError(f"{path} has no .safetensors file{hint}")
     return names
 
@@ -87,7 +93,7 @@ def _weight_map(index: Path) -> dict[str, str]:
     found = files.read_json(index).get("weight_map")
     if not isinstance(found, dict) or not found or not all(isinstance(f, str) and f for f in found.values()):
         raise UserError(f"{index} has no weight_map from tensor names to file names")
-    elsewhere = [f for f in found.values() if Path(f).name != f]
+    elsewhere = [f for f in found.values() if not files.is_name(f)]
     if elsewhere:
-        raise UserError(f"{index} points outside its own folder, which is never followed: {elsewhere[0]}")
+        raise UserError(f"{index} points outside its own folder, which is never followed: {elsewhere[0][:200]}")
     return found

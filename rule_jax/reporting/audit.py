@@ -32,6 +32,7 @@ from typing import Any
 
 from rule_jax import files
 from rule_jax.errors import UserError
+from rule_jax.reporting import recorded
 from rule_jax.reporting.verdict import LIMITS, Limits, final_model, verdict
 
 FILE = Path("report") / "audit.json"
@@ -82,15 +83,24 @@ def verify(workdir: Path) -> list[str]:
         raise UserError(f"{workdir / FILE} is no erasure record of schema 1")
     content = {key: value for key, value in found.items() if key != "record_sha256"}
     lines = []
-    if _digest(content) != found["record_sha256"]:
-        lines.append("the record itself was changed: its content has another hash than its record_sha256")
+    _check_names(workdir, content)
     try:
+        if _digest(content) != found["record_sha256"]:
+            lines.append("the record itself was changed: its content has another hash than its record_sha256")
         lines += [*_compare_files(workdir, content), *_compare_figures(workdir, content), *_compare_decision(content)]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # any shape, any number
         raise UserError(
             f"{workdir / FILE} is malformed ({type(error).__name__}: {error}); {'; '.join(lines)}"
         ) from None
     return lines
+
+
+def _check_names(workdir: Path, content: Mapping[str, Any]) -> None:
+    """Raises UserError for a record whose names are paths: whoever wrote it chose what would be looked at."""
+    parts = [content.get(part) for part in ("data", "evaluation", "metrics")]
+    names = [name for part in parts if isinstance(part, Mapping) for name in part]
+    if elsewhere := [name for name in names if not files.is_name(name)]:
+        raise UserError(f"{workdir / FILE} speaks of what is not in its run: {elsewhere[0][:200]}")
 
 
 def _compare_files(workdir: Path, content: Mapping[str, Any]) -> Iterator[str]:
@@ -174,10 +184,9 @@ def _figures(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
 def _from_answers(path: Path) -> dict[str, dict[str, float]]:
     """The mean of each judgement over the answers of a task, "parent/child" also pooled as "parent"."""
     columns: dict[str, dict[str, list[float]]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for row in recorded.lines(path, recorded.ANSWER):
         for task in dict.fromkeys((row["task"], row["task"].partition("/")[0])):
-            for metric, value in row["judged"].items():
+            for metric, value in (row.get("judged") or {}).items():
                 columns.setdefault(task, {}).setdefault(metric, []).append(value)
     return {t: {m: math.fsum(v) / len(v) for m, v in by.items()} for t, by in columns.items()}
 

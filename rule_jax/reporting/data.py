@@ -38,7 +38,6 @@ Wilson intervals of the proportion at its n, and follow from the two numbers.
 """
 
 import importlib.metadata
-import json
 import math
 import platform
 from collections import Counter
@@ -48,7 +47,7 @@ from statistics import fmean
 from typing import Any
 
 from rule_jax.errors import UserError
-from rule_jax.reporting import answers, published
+from rule_jax.reporting import answers, published, recorded
 from rule_jax.reporting.figures import of_questions
 from rule_jax.reporting.vocabulary import is_share, model_label
 
@@ -70,19 +69,18 @@ PACKAGES = (
 
 def collect(workdir: Path) -> dict[str, Any]:
     """The content of report/metrics.json (schema 1, see the module's head) from the files of a workdir."""
-    config = _read_json(workdir / "config.json")
-    clock = _read_json(workdir / "time.json")
-    if "time_s" not in clock:
-        raise UserError(f"{workdir / 'time.json'}: 'time_s' is missing (has {sorted(clock)}). Run the job again.")
+    config = recorded.read(workdir / "config.json")
+    clock = recorded.read(workdir / "time.json", recorded.CLOCK)
     found = sorted(p.name for p in (workdir / "evaluate").glob("*") if p.is_dir())
     if not found:
         raise UserError(f"{workdir / 'evaluate'}: no evaluated model. Run the stage 'evaluate' before 'report'.")
     order = ["base", *config.get("stages", ())]
     models = sorted(found, key=lambda m: (order.index(m) if m in order else len(order), m))
-    generations = {m: _answers(workdir, m) for m in models}
-    targets = sorted({row["target"] for rows in generations.values() for row in rows if row.get("target")})
+    said = {m: _answers(workdir, m) for m in models}
+    targets = sorted({row["target"] for of_model in said.values() for row in of_model if row.get("target")})
     examples = workdir / "data" / "rejection.jsonl"
-    taught = [row.get("response", "") for row in (_read_jsonl(examples) if examples.exists() else ())]
+    exchanges = recorded.lines(examples, recorded.TAUGHT) if examples.exists() else ()
+    taught = [row.get("response") or "" for row in exchanges]
     stages = {m: _stage(workdir, m) for m in models}
     return {
         "schema": 1,
@@ -91,14 +89,14 @@ def collect(workdir: Path) -> dict[str, Any]:
         "config": _finite(config),
         "stages": stages,
         "published": published.tables({model_label(m): [stages[m]] for m in models}),
-        "confusion": {m: answers.fates(rows) for m, rows in generations.items()},
-        "rings": {m: answers.rings(rows, targets) for m, rows in generations.items()},
-        "unnamed": {m: answers.unnamed(rows) for m, rows in generations.items()},
-        "best_of": {m: answers.best_of(rows) for m, rows in generations.items()},
-        "wordings": {m: answers.wordings(rows, taught, targets) for m, rows in generations.items()},
-        "naturalness": {m: answers.naturalness(rows) for m, rows in generations.items()},
+        "confusion": {m: answers.fates(of_model) for m, of_model in said.items()},
+        "rings": {m: answers.rings(of_model, targets) for m, of_model in said.items()},
+        "unnamed": {m: answers.unnamed(of_model) for m, of_model in said.items()},
+        "best_of": {m: answers.best_of(of_model) for m, of_model in said.items()},
+        "wordings": {m: answers.wordings(of_model, taught, targets) for m, of_model in said.items()},
+        "naturalness": {m: answers.naturalness(of_model) for m, of_model in said.items()},
         "robustness": _robustness(workdir),
-        "judged": {p.stem: _finite(_read_json(p)) for p in sorted((workdir / "naturalness").glob("*.json"))},
+        "judged": {p.stem: _finite(recorded.read(p)) for p in sorted((workdir / "naturalness").glob("*.json"))},
         "evaluation": _notes(workdir / "evaluate" / "notes.json"),
         "time_s": _finite(clock["time_s"]),
         "tokens": _tokens(workdir),
@@ -117,9 +115,7 @@ def read_training(workdir: Path) -> list[dict[str, Any]]:
     path = workdir / "logs" / "metrics.jsonl"
     if not path.exists() and not (workdir / "evaluate" / "base").exists():
         return []
-    for i, line in enumerate(_read_jsonl(path), start=1):
-        if not {"stage", "step"} <= line.keys():
-            raise UserError(f"{path}:{i}: a training line needs 'stage' and 'step' (has {sorted(line)}).")
+    for line in recorded.lines(path, recorded.STEP):
         steps.setdefault(line["stage"], {}).setdefault(line["step"], {}).update(line)
     return [lines[step] for lines in steps.values() for step in sorted(lines)]
 
@@ -133,7 +129,7 @@ def read_examples(workdir: Path, models: Sequence[str]) -> list[dict[str, Any]]:
     joined: dict[tuple[str, str, int], dict[str, Any]] = {}
     for model in models:
         seen: Counter[tuple[str, str]] = Counter()
-        for row in _read_jsonl(workdir / "evaluate" / model / "generations.jsonl"):
+        for row in recorded.lines(workdir / "evaluate" / model / "generations.jsonl", recorded.ANSWER):
             query = (row["task"], row["prompt"])
             about = {key: row.get(key) for key in ("task", "kind", "prompt", "target", "entity", "answers")}
             example = joined.setdefault((*query, seen[query]), {**about, "outputs": {}})
@@ -152,10 +148,11 @@ def read_questions(workdir: Path, model: str) -> Values:
     """
     folder = workdir / "evaluate" / model
     scores = folder / "scores.jsonl"
-    rows = [(row["task"], row["prompt"], row) for row in _read_jsonl(folder / "generations.jsonl")]
-    rows += [(row["task"], row["source"], row) for row in (_read_jsonl(scores) if scores.exists() else ())]
+    asked = [(row["task"], row["prompt"], row) for row in recorded.lines(folder / "generations.jsonl", recorded.ANSWER)]
+    if scores.exists():
+        asked += [(row["task"], row["source"], row) for row in recorded.lines(scores, recorded.SCORED)]
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for name, question, row in rows:
+    for name, question, row in asked:
         for task in dict.fromkeys((name, name.partition("/")[0])):
             for metric, value in _finite(row.get("judged") or {}).items():
                 if value is not None and not metric.startswith("_"):
@@ -175,7 +172,7 @@ def flat(config: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 def _stage(workdir: Path, model: str) -> dict[str, Any]:
     """The figures of one model; those that are no shares with their intervals over questions."""
-    tasks = _clean_tasks(_read_json(workdir / "evaluate" / model / "metrics.json"))
+    tasks = _clean_tasks(recorded.figures(workdir / "evaluate" / model / "metrics.json"))
     questions = read_questions(workdir, model)
     for task, row in tasks.items():
         columns = {m: by for m, by in questions.get(task, {}).items() if not is_share(m) and row.get(m) is not None}
@@ -194,14 +191,14 @@ def _clean_tasks(tasks: Mapping[str, Mapping]) -> dict[str, Any]:
 
 
 def _answers(workdir: Path, model: str) -> list[dict[str, Any]]:
-    rows = _read_jsonl(workdir / "evaluate" / model / "generations.jsonl")
-    return [{**row, "judged": _finite(row.get("judged") or {})} for row in rows]
+    found = recorded.lines(workdir / "evaluate" / model / "generations.jsonl", recorded.ANSWER)
+    return [{**row, "judged": _finite(row.get("judged") or {})} for row in found]
 
 
 def _robustness(workdir: Path) -> dict[str, Any]:
     """robustness/<model>/metrics.json of each model, "base" first; empty where nothing was attacked."""
     found = sorted((workdir / "robustness").glob("*/metrics.json"), key=lambda p: (p.parent.name != "base", p))
-    return {path.parent.name: _finite(_read_json(path)) for path in found}
+    return {path.parent.name: _finite(recorded.read(path)) for path in found}
 
 
 def _finite(value: Any) -> Any:
@@ -223,7 +220,7 @@ def _tokens(workdir: Path) -> dict[str, int]:
 
 
 def _notes(path: Path) -> dict[str, Any]:
-    return {"missing": [], "too_long": {}, **(_read_json(path) if path.exists() else {})}
+    return {"missing": [], "too_long": {}, **(recorded.read(path, recorded.COUNTED) if path.exists() else {})}
 
 
 def _versions() -> dict[str, str | None]:
@@ -234,30 +231,3 @@ def _versions() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
     return versions
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """A file that holds one JSON object."""
-    return _parse(_read(path), str(path))
-
-
-def _read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """A file that holds a JSON object on every line that is not blank."""
-    return [_parse(line, f"{path}:{i}") for i, line in enumerate(_read(path).split("\n"), start=1) if line.strip()]
-
-
-def _parse(text: str, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not valid JSON ({error}). Run the stage that writes it again.") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: expected a JSON object, found {type(value).__name__}.")
-    return value
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: the report needs this file. Run the stages before 'report' first.") from error

@@ -4,7 +4,6 @@ Not in a default run: name it in config.stages, after evaluate. Reads the greedy
 naturalness/<model>.json; what can be said of their shape without any model stands in the report anyway.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from rule_jax import files, hf, processes, telemetry
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
+from rule_jax.reporting import recorded
 from rule_jax.reporting.vocabulary import counts, side
 from rule_jax.stages import Run, _judging, check_positive, evaluate, subject
 from rule_jax.stages._likelihood import Scorer
@@ -60,8 +60,8 @@ def run(run: Run) -> None:
 
 def _chosen(path: Path, where: str, count: int, seed: int) -> list[Mapping[str, Any]]:
     """So many of the greedy chat answers of a side that say something, in their order; the seed draws which."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    said = [row for row in rows if side(row["task"]) == where and counts(row["task"]) and row["text"].strip()]
+    found = recorded.lines(path, recorded.ANSWER)
+    said = [row for row in found if side(row["task"]) == where and counts(row["task"]) and row["text"].strip()]
     drawn = sorted(np.random.default_rng([seed, *where.encode()]).permutation(len(said))[:count])
     return [said[number] for number in drawn]
 

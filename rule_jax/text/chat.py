@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rule_jax import files
 from rule_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def load_tokenizer(path: str | Path, chat_template: str = "") -> "PreTrainedToke
     elif chat_template:
         if not Path(chat_template).is_file():
             raise UserError(f"config.model.chat_template={chat_template!r} is neither 'plain' nor a file")
-        tokenizer.chat_template = Path(chat_template).read_text(encoding="utf-8")
+        tokenizer.chat_template = files.read_text(Path(chat_template))
     if not tokenizer.chat_template:
         raise UserError(
             f"{path}: the tokenizer has no chat template; give one with config.model.chat_template=FILE.jinja, or "

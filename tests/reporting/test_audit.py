@@ -171,6 +171,17 @@ def test_no_record_and_a_broken_one_are_told(run):
         audit.verify(run)
 
 
+@pytest.mark.parametrize("part", ["data", "evaluation", "metrics"])
+@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", ".."])
+def test_a_record_that_points_elsewhere_is_not_followed(run, part, name):
+    file = run / audit.FILE
+    found = json.loads(file.read_text())
+    found[part][name] = next(iter(found[part].values()))
+    file.write_text(json.dumps(found))
+    with pytest.raises(UserError, match="speaks of what is not in its run"):
+        audit.verify(run)
+
+
 def test_the_command_says_what_differs(run):
     def verify():
         line = [sys.executable, "-m", "rule_jax.report", "--verify", str(run)]

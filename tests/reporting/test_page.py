@@ -134,11 +134,46 @@ def test_broken_inputs_say_where(workdir):
     with pytest.raises(UserError, match=r"metrics\.jsonl:8: not valid JSON"):
         write(workdir)
     log.write_text('{"step": 1}\n')
-    with pytest.raises(UserError, match=r"metrics\.jsonl:1: .*'stage' and 'step'"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl:1: 'stage' is missing \(has \['step'\]\)"):
         write(workdir)
     log.write_text("[1]\n")
     with pytest.raises(UserError, match="expected a JSON object, found list"):
         write(workdir)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "expected"),
+    [
+        ("time.json", {"time_s": {"evaluate": "long"}}, "time_s: found .*expected an object of seconds"),
+        ("evaluate/base/metrics.json", {"forget": 1}, "forget: found 1, expected an object of figures"),
+        ("evaluate/base/metrics.json", {"forget": {"n": -1}}, "n: found -1, expected a count"),
+        (
+            "evaluate/base/metrics.json",
+            {"forget": {"leak_rate": "all"}},
+            "forget: found .*expected an object of numbers",
+        ),
+        (
+            "evaluate/base/generations.jsonl",
+            {"task": "forget", "prompt": "?", "text": 3},
+            "1, text: found 3, expected a",
+        ),
+        ("evaluate/base/generations.jsonl", {"task": "forget", "prompt": "?"}, ":1: 'text' is missing"),
+    ],
+)
+def test_what_has_another_shape_is_told_with_its_place(workdir, file, content, expected):
+    (workdir / file).write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"{file}.*{expected}"):
+        write(workdir)
+
+
+def test_an_answer_may_hold_any_end_of_line(workdir):
+    """JSON lines end at a newline alone; Python knows other ends of lines, which a model may write."""
+    file = workdir / "evaluate" / "base" / "generations.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows[0]["text"] = "one\u2028two\u2029three\x85four"
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    assert read_examples(workdir, ["base"])[0]["outputs"]["base"]["text"] == rows[0]["text"]
+    write(workdir)
 
 
 def test_parts_that_the_benchmark_lacks_are_told_at_the_top(workdir):

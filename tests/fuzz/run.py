@@ -1,0 +1,99 @@
+"""The coverage-guided run over all targets.
+
+    pip install -e '.[fuzz]'
+    python -m tests.fuzz.run --inputs=1000000 [--targets=rwku,weights] [--seed=1] [--corpus=DIR]
+
+gives each target its share of the inputs by its weight, in a process of its own (libFuzzer, by way of Atheris; what is
+ours is watched for coverage, and JSON is changed as JSON), and prints how many each has had. An input that is neither
+read nor refused by a UserError ends its target and is kept under found/TARGET/, where `test_targets.py` replays it
+for ever. The corpus, where it is named, is what a later run begins from.
+"""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["rule_jax", "launch", "json", "ml_collections", "absl.flags"]):
+    from tests.fuzz.mutation import Mutator
+    from tests.fuzz.targets import TARGETS, outcome
+
+FOUND = Path(__file__).with_name("found")
+LONGEST = 4096  # bytes of an input
+SLOWEST_S, MOST_MB = 30, 6000  # an input that takes more of either is a fault too
+# What an input of these costs, against one of the others.
+COST = {"arguments": 10, "points": 20, "earlier config": 12, "world": 20, "report": 20, "tokenizer": 4, "roles": 4}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--inputs", type=int, default=1_000_000, help="of all targets together")
+    parser.add_argument("--targets", default="", help="names, separated by commas; all where none are given")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--corpus", default="", help="a folder in which inputs that found something new are kept")
+    asked = parser.parse_args()
+    names = [name for name in asked.targets.split(",") if name] or list(TARGETS)
+    if unknown := set(names) - set(TARGETS):
+        sys.exit(f"no targets {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
+    shares = {name: 1 / COST.get(name, 1) for name in names}
+    faults, total, began = 0, 0, time.monotonic()
+    print("| target | inputs | seconds | edges | fault |\n|---|---|---|---|---|", flush=True)
+    for name in names:
+        inputs = round(asked.inputs * shares[name] / sum(shares.values()))
+        started = time.monotonic()
+        done, edges, fault = fuzzed(name, inputs, asked.seed, asked.corpus)
+        total, faults = total + done, faults + bool(fault)
+        print(f"| {name} | {done} | {time.monotonic() - started:.0f} | {edges} | {fault} |", flush=True)
+    print(f"| all | {total} | {time.monotonic() - began:.0f} | | {faults} |")
+    sys.exit(1 if faults else 0)
+
+
+def fuzzed(name: str, inputs: int, seed: int, corpus: str) -> tuple[int, int, str]:
+    """(inputs that a target has had, edges of the code that they met, the first line of its fault or ""). It runs in a
+    process of its own, which libFuzzer ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        child = os.fork()  # and no new interpreter, which would be half a minute at its imports
+        if not child:
+            with log.open("wb") as said:
+                os.dup2(said.fileno(), 1)
+                os.dup2(said.fileno(), 2)
+            options = {"runs": inputs, "seed": seed, "max_len": LONGEST, "timeout": SLOWEST_S, "rss_limit_mb": MOST_MB}
+            _fuzz(name, [f"-{key}={value}" for key, value in options.items()], Path(folder), corpus)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said = log.read_text(errors="replace")
+    done = re.findall(r"number_of_executed_units: *(\d+)", said) or re.findall(r"^#(\d+)", said, re.MULTILINE)
+    edges = re.findall(r"\bcov: (\d+)", said)
+    fault = ""
+    if code:
+        told = re.findall(r"^ *(?:[\w.]*(?:Error|Exception|Exit)\b.*|==\d+== *ERROR: .*)", said, re.MULTILINE)
+        fault = told[0].strip()[:160] if told else f"it ended with {code}"
+        print(said[-6000:], file=sys.stderr)
+    return int(done[-1]) if done else 0, int(edges[-1]) if edges else 0, fault
+
+
+def _fuzz(name: str, options: Sequence[str], folder: Path, corpus: str) -> None:
+    """Gives a target inputs, and ends the process."""
+    target, called = TARGETS[name], name.replace(" ", "_")
+    kept, seeds, found = Path(corpus or folder / "corpus", called), folder / "seeds", FOUND / called
+    for place in (kept, seeds, found):
+        place.mkdir(parents=True, exist_ok=True)
+    for number, content in enumerate(target.seeds):
+        (seeds / str(number)).write_bytes(content)
+    mutator = Mutator(target.seeds)
+    atheris.Setup(
+        ["fuzz", *options, f"-artifact_prefix={found}/", "-print_final_stats=1", *map(str, (kept, seeds, found))],
+        lambda content: outcome(target, content) and None,
+        custom_mutator=lambda content, size, number: mutator(content, size, number, atheris.Mutate),
+    )
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
