@@ -48,6 +48,7 @@ setup(
             "tensorboardX>=2.6.5,<3",
             "submitit>=1.5.4,<1.6",
         ],
+        "fuzz": ["atheris>=3.0,<3.1"],
         "watch": ["tensorboardX>=2.6.5,<3", "wandb>=0.31,<0.32"],
         "parity": ["torch==2.13.0", "peft>=0.21.2,<0.22"],
         "slurm": ["submitit>=1.5.4,<1.6"],
