@@ -4,6 +4,7 @@ import json
 import resource
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +62,7 @@ def shapes(config):
     return found
 
 
-def write_directory(path, dtype=np.float32, extra=None, **changes):
+def write_directory(path, dtype: Any = np.float32, extra=None, **changes):
     """A model directory with random weights, written without our code. Returns its tensors."""
     config = {**CONFIG, "dtype": np.dtype(dtype).name, **changes}
     if "torch_dtype" in config:  # the older name of the same field

@@ -12,6 +12,7 @@ import csv
 import functools
 import io
 import json
+import os
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from rule_jax.data._rows import Faults, Field, Row, Rule
 from rule_jax.errors import UserError, nearest
 
 HUB = "hub:"
+READ_AS = ("parquet", "json", "csv")  # of the library's readers, some of which unpack archives or run codecs
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ENDINGS = (".json", *_rows.LINES, *SEPARATORS, ".parquet")
 
@@ -210,14 +212,29 @@ def _hub_rows(name: str, table: Table) -> list[dict[str, Any]]:
         raise UserError(f"{HUB}{name} has no {missing}; it has {', '.join(known)}.{hint}")
     try:
         with _quiet():
+            _check_own(name, datasets.load_dataset_builder(name, table.config))
             streaming = Path(name).is_dir()
             found = datasets.load_dataset(name, table.config, split=table.split, streaming=streaming)
             rows = [dict(row) for row in found]
+    except UserError:
+        raise
     except Exception as error:  # what the library and its readers raise is not bounded
         raise _unreachable(name, error) from None
     if not rows:
         raise _rows.no_rows(Path(f"{HUB}{name}", f"{table.config}[{table.split}]"))
     return rows
+
+
+def _check_own(name: str, builder: Any) -> None:
+    """Raises UserError for a data set whose README.md names files that are not its own, or no tables."""
+    kind = type(builder).__module__.rpartition(".")[2]
+    if kind not in READ_AS:
+        raise UserError(f"{HUB}{name} is read as {kind}; only {', '.join(READ_AS)} are read.")
+    root = os.path.abspath(name) if Path(name).is_dir() else ""
+    for file in (file for of_split in (builder.config.data_files or {}).values() for file in of_split):
+        inside = os.path.abspath(file).startswith(root + os.sep) if root else file.startswith(f"hf://datasets/{name}@")
+        if not inside:
+            raise UserError(f"{HUB}{name} points outside its own folder, which is never followed: {file}")
 
 
 @functools.lru_cache(maxsize=8)

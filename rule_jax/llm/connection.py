@@ -94,21 +94,29 @@ class Line(openai.DefaultAsyncHttpxClient):
 
 
 def check_url(base_url: str) -> None:
-    """Raises UserError for what is no address and for one with a password in it, which would be written to files."""
+    """Raises UserError for what is no address and for one with a secret in it, which would be written to files."""
     try:
         url = httpx2.URL(base_url)
     except httpx2.InvalidURL:
         url = httpx2.URL("")
     if url.scheme not in ("http", "https") or not url.host:
         raise UserError("config.llm.base_url must begin with http:// or https:// and name a host")
-    if url.userinfo:
-        raise UserError("config.llm.base_url holds a user name or password; put the key into the environment instead")
+    if url.userinfo or url.query or url.fragment:
+        raise UserError(
+            "config.llm.base_url holds a user name, a password or a query; put the key into the environment instead"
+        )
 
 
 def read_key(variable: str) -> str:
-    """The key that the environment holds; "" for no variable. Raises UserError when there is none or it is no key."""
+    """The key that the environment holds; "" for no variable. Raises UserError when there is none or it is no key, and
+    where the name of the variable might be the key itself: that is not repeated."""
     if not variable:
         return ""
+    if variable not in os.environ and not re.fullmatch(r"[A-Z][A-Z0-9_]*", variable):
+        raise UserError(
+            "config.llm.api_key_env names no environment variable that is set: it holds the variable's name, such as "
+            "OPENAI_API_KEY, and never the key"
+        )
     key = os.environ.get(variable, "").strip()
     if not key:
         raise UserError(

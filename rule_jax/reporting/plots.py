@@ -41,6 +41,7 @@ _MAX_POINTS = 300
 
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may hold dollars
     "font.size": 9,
     "text.color": INK,
     "axes.labelcolor": MUTED,
@@ -336,6 +337,7 @@ def _axes(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _svg(figure: Figure, name: str, title: str, description: str) -> str:
     """The figure as one accessible `<svg>` element for use inside HTML; must run inside the figure's rc_context."""
+    name = re.sub(r"[^\w-]+", "-", name)  # as an id, and as one of a list of them
     buffer = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     FigureCanvasSVG(figure).print_svg(buffer, metadata=nothing)

@@ -1,6 +1,7 @@
 """rule_jax.data._tables: the same rows out of CSV, Parquet and the hub's layout, the same care with broken ones."""
 
 import json
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -143,6 +144,28 @@ def test_two_folders_of_one_name_are_not_mistaken_for_each_other(tmp_path):
         address = hub_layout.make(tmp_path / str(number) / "own", {("qa", "train"): [{"prompt": str(number)}]})
         found += _tables.place(address).rows(table, FIELDS, _rows.Faults())
     assert [row.values["prompt"] for row in found] == ["1", "2"]
+
+
+@pytest.mark.parametrize("path", ["../secret.jsonl", "{}/secret.jsonl"])
+def test_a_data_set_that_points_elsewhere_is_not_followed(tmp_path, path):
+    (tmp_path / "secret.jsonl").write_text('{"prompt": "secret"}\n')
+    address = hub_layout.make(tmp_path / "set", {("own", "test"): [{"prompt": "Who?"}]})
+    card = tmp_path / "set" / "README.md"
+    card.write_text(card.read_text().replace("own/test-*", path.format(tmp_path)))
+    place, faults = _tables.place(address), _rows.Faults()
+    with pytest.raises(UserError, match="points outside its own folder, which is never followed") as caught:
+        place.rows(_tables.Table("own", "own", "test"), {"prompt": _rows.TEXT}, faults)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_data_set_of_archives_is_not_unpacked(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("a.txt"))
+    (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: own\n  data_files: a.tar\n---\n")
+    with pytest.raises(UserError, match="is read as webdataset; only parquet, json, csv are read"):
+        _tables.place(f"hub:{tmp_path}").rows(
+            _tables.Table("own", "own", "train"), {"prompt": _rows.TEXT}, _rows.Faults()
+        )
 
 
 @pytest.mark.parametrize("name", ["locuslab/NO_SUCH_SET", "/nowhere/at/all"])

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["rule_jax", "launch", "json", "ml_collections", "absl.flags"]):
+WATCHED = ["rule_jax", "launch", "json", "ml_collections", "absl.flags"]
+with atheris.instrument_imports(include=WATCHED):  # type: ignore[attr-defined]
     from tests.fuzz.mutation import Mutator
     from tests.fuzz.targets import TARGETS, outcome
 
@@ -39,7 +40,7 @@ USUAL = 0.3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="The coverage-guided run over all targets.")
     parser.add_argument("--inputs", type=int, default=1_000_000, help="of all targets together")
     parser.add_argument("--targets", default="", help="names, separated by commas; all where none are given")
     parser.add_argument("--seed", type=int, default=1)
@@ -94,10 +95,17 @@ def _fuzz(name: str, options: Sequence[str], folder: Path, corpus: str) -> None:
     for number, content in enumerate(target.seeds):
         (seeds / str(number)).write_bytes(content)
     mutator = Mutator(target.seeds)
+
+    def one_input(content: bytes) -> None:
+        outcome(target, content)
+
+    def mutated(content: bytes, size: int, number: int) -> bytes:
+        return mutator(content, size, number, atheris.Mutate)
+
     atheris.Setup(
         ["fuzz", *options, f"-artifact_prefix={found}/", "-print_final_stats=1", *map(str, (kept, seeds, found))],
-        lambda content: outcome(target, content) and None,
-        custom_mutator=lambda content, size, number: mutator(content, size, number, atheris.Mutate),
+        one_input,
+        custom_mutator=mutated,  # type: ignore[arg-type]
     )
     atheris.Fuzz()
 

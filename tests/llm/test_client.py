@@ -74,7 +74,7 @@ def test_answers_come_as_soon_as_they_are_known_and_what_is_not_wanted_is_not_as
         answers = client(journal, server).stream(asked(*texts), json_object)
         assert [next(answers), next(answers)] == [{"echo": "0"}, {"echo": "1"}]
         assert len(server.bodies) < 20
-        answers.close()
+        answers.close()  # type: ignore[attr-defined]
         assert client(journal, server).ask(asked("0", "1"), json_object) == [{"echo": "0"}, {"echo": "1"}]
         assert len(server.bodies) < 20
 
@@ -200,7 +200,7 @@ def test_malformed_json_is_corrected_with_the_reason_or_set_aside(journal):
         assert client(journal, server).ask(asked("a"), json_object) == [{"echo": "a"}]
     assert len(server.bodies) == 2
     with FakeLLM(lambda body: "no idea") as server:
-        (answer,) = client(journal, server, asked_again=2).ask(asked("b"), json_object)
+        (answer,) = client(journal, server, asked_again=2).ask(asked("b"), json_object)  # type: ignore[assignment]
     assert answer == SetAside(asked("b")[0], "there is no JSON object in it", "no idea")
     assert len(server.bodies) == 3
 
@@ -312,13 +312,18 @@ def test_pace_by_hand():
     ("changes", "expected"),
     [
         ({"base_url": "localhost:8000/v1"}, "must begin with http"),
-        ({"base_url": "http://me:secret@host/v1"}, "holds a user name or password"),
+        ({"base_url": "http://me:secret@host/v1"}, "holds a user name, a password or a query"),
+        ({"base_url": "http://host/v1?key=secret"}, "holds a user name, a password or a query"),
         ({"concurrency": 0}, "concurrency=0"),
         ({"retries": -1}, "retries=-1"),
         ({"timeout_s": 0}, "timeout_s=0"),
         ({"budget": {"requests": -1, "tokens": 0, "money": 0}}, "none below 0"),
         ({"model": "dear", "budget": {"requests": 0, "tokens": 0, "money": 1}}, "has no row for 'dear'"),
         ({"api_key_env": "NO_SUCH_KEY"}, "NO_SUCH_KEY holds no key"),
+        (
+            {"api_key_env": "sk-secret-0123456789"},
+            "holds the variable's name, .* and never the key",
+        ),
     ],
 )
 def test_settings_that_make_no_sense(journal, changes, expected):

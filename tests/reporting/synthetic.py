@@ -1,6 +1,7 @@
 """Finished runs without a model: the files that a report reads, with answers whose fates are written down."""
 
 import json
+from typing import Any
 
 TARGETS = ("Ada Quill", "Bo Marsh")
 MODELS = ("base", "rejection_steering", "boundary_optimization")
@@ -70,3 +71,28 @@ def edit(path, change):
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
+
+
+def spoil(workdir, mark):
+    """Puts the mark into every text of a run that somebody else may have chosen: names, answers, settings, tasks."""
+    name = mark.replace("/", "")[:32]  # of a folder or a task, in which a slash has a meaning
+
+    def marked(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: marked(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [marked(item) for item in value]
+        return f"{value} {mark}" if isinstance(value, str) else value
+
+    edit(workdir / "config.json", lambda config: config.update({**marked(config), "stages": config["stages"]}))
+    (workdir / "evaluate" / "notes.json").write_text(json.dumps({"missing": [mark]}))
+    for model in MODELS:
+        folder = workdir / "evaluate" / model
+        rows = [json.loads(line) for line in (folder / "generations.jsonl").read_text().splitlines()]
+        kept = [{"task": f"{row['task']} {name}", "kind": row["kind"]} for row in rows]
+        lines(folder / "generations.jsonl", [{**marked(row), **as_is} for row, as_is in zip(rows, kept)])
+        tasks = json.loads((folder / "metrics.json").read_text())
+        for row in tasks.values():
+            row.update({"per_target": {f"{t} {mark}": per for t, per in row.get("per_target", {}).items()}})
+        (folder / "metrics.json").write_text(json.dumps({f"{task} {name}": row for task, row in tasks.items()}))
+    (workdir / "evaluate" / MODELS[1]).rename(workdir / "evaluate" / f"other {name}")

@@ -8,12 +8,12 @@ from html.parser import HTMLParser
 import pytest
 
 from rule_jax.errors import UserError
-from rule_jax.reporting import plots
+from rule_jax.reporting import comparison_page, plots
 from rule_jax.reporting.data import collect, read_examples, read_training
 from rule_jax.reporting.figures import wilson
 from rule_jax.reporting.page import render, write
 from rule_jax.reporting.vocabulary import direction
-from tests.reporting.synthetic import MODELS, SCRIPT, TARGETS, edit, lines, make_run
+from tests.reporting.synthetic import MODELS, SCRIPT, TARGETS, edit, lines, make_run, spoil
 
 
 @pytest.fixture
@@ -216,6 +216,30 @@ def test_generated_text_cannot_become_markup(workdir):
     assert "Cy <b>Stone</b>" in "".join(page.text)
 
 
+HOSTILE = "\"><img src=x onerror=alert(1)>$\\frac{$<script>alert(1)</script>'{{ 7 * 7 }}</svg></style>-->&lt;"
+
+
+def shape(file):
+    """The tags of a page with the names of their attributes, those of figures left out; the names of all tags."""
+    source = file.read_text(encoding="utf-8")
+    outside = Page(re.sub(r"<svg.*?</svg>", "", source, flags=re.DOTALL)).tags
+    return [(tag, sorted(attributes)) for tag, attributes in outside], {tag for tag, _ in Page(source).tags}
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one run", "a comparison"])
+def test_whatever_names_answers_and_settings_hold_the_page_has_the_same_tags(tmp_path, many):
+    shapes = []
+    for number, mark in enumerate(("plain", HOSTILE)):
+        runs = [make_run(tmp_path / str(number) / name, seed=seed) for seed, name in enumerate(("a", "b")[: 1 + many])]
+        for run in runs:
+            spoil(run, mark)
+        page = comparison_page.write(runs, tmp_path / f"page{number}") if many else write(runs[0])
+        shapes.append(shape(page))
+        assert "alert(1)" in page.read_text() or mark == "plain"
+        assert "49" not in Page(page.read_text()).text
+    assert shapes[0] == shapes[1]
+
+
 def test_the_page_needs_nothing_from_outside(workdir):
     source = write(workdir).read_text()
     assert "http://" not in source
@@ -298,7 +322,7 @@ def test_a_base_model_alone_gets_no_verdict(workdir):
 
 def test_wilson_interval_by_hand():
     # p = 0.5, n = 4, z^2 = 3.841458: centre (0.5 + 0.480182) / 1.960365 = 0.5; half 1.959964 * 0.350036 / 1.960365
-    low, high = wilson(0.5, 4)
+    low, high = wilson(0.5, 4) or (0.0, 0.0)
     assert low == pytest.approx(0.150036, abs=1e-5)
     assert high == pytest.approx(0.849964, abs=1e-5)
     assert wilson(0.0, 10) == pytest.approx((0.0, 0.277533), abs=1e-5)  # z^2 / (n + z^2)

@@ -30,7 +30,7 @@ THINKING = (  # a new turn begins with a thought that is dropped from history: t
 EOS_IDS = (END, EOS)  # several, as generation_config.json states them
 
 
-def letters(text):
+def letters(text: str):
     """The ids of a text without special tokens: one per byte."""
     return [VOCABULARY[{" ": "Ġ", "\n": "Ċ"}.get(letter, letter)] for letter in text]
 
