@@ -97,7 +97,7 @@ def is_name(text: str) -> bool:
 
 
 LOCK = ".lock"  # the file by which a folder is in use
-_DRAFT = re.compile(r"\..+\.(\w{8}(\.tmp)?|old)")  # what `draft` and `whole_folder` fill before they rename it
+_DRAFT = re.compile(r"\..+\.(\w{8}|old|\w+\.tmp)")  # what `draft` and `whole_folder` fill before they rename it
 
 
 @contextmanager
