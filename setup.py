@@ -47,6 +47,7 @@ setup(
             "hypothesis>=6.155,<7",
             "tensorboardX>=2.6.5,<3",
             "submitit>=1.5.4,<1.6",
+            "kubernetes>=36,<37",
         ],
         "fuzz": ["atheris>=3.0,<3.1"],
         "watch": ["tensorboardX>=2.6.5,<3", "wandb>=0.31,<0.32"],

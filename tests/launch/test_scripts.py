@@ -6,8 +6,11 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
+from kubernetes.client import models
 
 from launch import points
 
@@ -102,3 +105,37 @@ def test_the_manifest_has_as_many_hosts_and_chips_as_its_slice_and_settings_that
     )
     mesh = point.settings["mesh"]
     assert mesh["fsdp"] * mesh["tensor"] == hosts["parallelism"] * chips
+
+
+SIMPLE = {"str": str, "int": int, "bool": bool, "object": object}
+
+
+def check(value: Any, kind: str, where: str) -> None:
+    """Asserts that a value has the form of a kind of the Kubernetes API, field for field, as its client knows it."""
+    if listed := re.fullmatch(r"list\[(.+)\]", kind):
+        assert isinstance(value, list), f"{where}: no {kind}"
+        for item in value:
+            check(item, listed[1], f"{where}[]")
+    elif mapped := re.fullmatch(r"dict\[str, (.+)\]", kind):
+        assert isinstance(value, dict), f"{where}: no {kind}"
+        for key, item in value.items():
+            # Quantities (google.com/tpu: 4) are written as strings or as numbers.
+            check(str(item) if where.endswith("limits") else item, mapped[1], f"{where}.{key}")
+    elif kind in SIMPLE:
+        assert isinstance(value, SIMPLE[kind]), f"{where}: no {kind}"
+    else:
+        model = getattr(models, kind)
+        fields = {spelling: name for name, spelling in model.attribute_map.items()}
+        for key, item in value.items():
+            assert key in fields, f"{where}: {kind} has no {key!r}"
+            check(item, model.openapi_types[fields[key]], f"{where}.{key}")
+
+
+def test_the_manifest_s_jobs_are_jobs_of_kubernetes():
+    manifest = yaml.safe_load((LAUNCH / "k8s_jobset.yaml").read_text())
+    check(manifest["metadata"], "V1ObjectMeta", "metadata")
+    (job,) = manifest["spec"]["replicatedJobs"]
+    check(job["template"], "V1JobTemplateSpec", "template")
+    job["template"]["spec"]["template"]["spec"]["containers"][0]["volumeMount"] = []
+    with pytest.raises(AssertionError, match="V1Container has no 'volumeMount'"):
+        check(job["template"], "V1JobTemplateSpec", "template")
