@@ -3,8 +3,10 @@
 import json
 import socket
 import struct
+import sys
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +16,8 @@ KEY = "sk-loopback-0123456789abcdef"  # what tests put into the environment, and
 
 
 class FakeLLM:
-    """with FakeLLM(answer, mischief) as server: ... server.base_url
+    """with FakeLLM(answer, mischief) as server: ... server.base_url; as a program, `python -m tests.fake_llm PORT` is a
+    judge.
 
     answer(body) -> the reply's text. mischief: what befalls the first calls, one name each (see _Handler); then "ok".
     A callable gets (number of the call, body) instead. bodies: every call; paid: how often each body was answered in
@@ -26,8 +29,9 @@ class FakeLLM:
         answer: Callable[[dict[str, Any]], str] = lambda body: json.dumps({"echo": body["messages"][-1]["content"]}),
         mischief: Iterable[str] | Callable[[int, dict[str, Any]], str] = (),
         key: str = KEY,
+        port: int = 0,
     ):
-        self.answer, self.key = answer, key
+        self.answer, self.key, self.port = answer, key, port
         names = list(mischief) if not callable(mischief) else []
         self.mischief = mischief if callable(mischief) else lambda n, body: names[n] if n < len(names) else "ok"
         self.bodies: list[dict[str, Any]] = []
@@ -37,7 +41,7 @@ class FakeLLM:
         self.lock = threading.Lock()
 
     def __enter__(self) -> "FakeLLM":
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"fake": self}))
+        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), type("Handler", (_Handler,), {"fake": self}))
         self.server.daemon_threads = True
         self.base_url = f"http://127.0.0.1:{self.server.server_port}/v1"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -173,3 +177,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(payload)
+
+
+def rate(body: dict[str, Any]) -> str:
+    """A judge's reply, the same for the same question."""
+    return json.dumps({"rating": zlib.crc32(json.dumps(body["messages"]).encode()) % 11})
+
+
+if __name__ == "__main__":
+    with FakeLLM(rate, port=int(sys.argv[1])) as server:
+        server.thread.join()

@@ -144,7 +144,8 @@ def run(run: Run) -> None:
                 training, metrics, targets = updates.apply(training, reference, fresh, step)
                 jax.block_until_ready(metrics)
                 clock.lap("update")
-                reporter.push(step + 1, {**seen, **clock.facts(seen["tokens"]), **metrics}, fresh)
+                batch = {"rollout": rollout, "rewards_BG": fresh[1]}
+                reporter.push(step + 1, {**seen, **clock.facts(seen["tokens"]), **metrics}, batch)
                 if settings.answers_every and (step + 1) % settings.answers_every == 0:
                     _show(run, step + 1, scored, rollout, targets)
 

@@ -1,32 +1,26 @@
-"""SIGKILL at random moments of a run, again and again, until it is done: is it then what it would have been?
+"""Runs that are disturbed on purpose, and what must become of them: the bits of one that nothing disturbed.
 
-Half of the kills come after a random time, half when something that is written whole has been begun and is not done:
-a checkpoint, an export, the world's model, a JSON file. What is counted: kills that were tried, those that the run
-survived (the same command went on and, once done, left the same bits) and those by which it was lost.
+A run is tried by a fault. It survived when the same command, once the fault is over, ends it with all that an
+undisturbed run leaves, bit for bit; else it is lost. `Tally` counts both, by the kind of fault.
 """
 
+import itertools
 import json
-import random
+import os
 import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from configs import grpo
 from tests.faults.nursery import Nursery, Running
 from tests.test_end_to_end import TINY
 
-STAGES = (
-    "prepare_data",
-    "rejection_steering",
-    "boundary_optimization",
-    "evaluate",
-    "robustness",
-    "export",
-    "report",
-)
+CONFIG: Any = grpo.get_config()
+STAGES: tuple[str, ...] = CONFIG.stages
 FEW = [  # on top of TINY: little to compile, many checkpoints
     "--config.world.steps=6",
     "--config.world.schedule.warmup_steps=2",
@@ -42,133 +36,107 @@ FEW = [  # on top of TINY: little to compile, many checkpoints
     "--config.robustness.drift_prompts=0",
     "--config.watch.tensorboard=off",
 ]
-DRAFTS = {  # what a kill meets half-written: (folder of the workdir, pattern of names)
-    "checkpoint of stage 1": ("rejection_steering/checkpoints", "*orbax-checkpoint-tmp*"),
-    "checkpoint of stage 2": ("boundary_optimization/checkpoints", "*orbax-checkpoint-tmp*"),
-    "export": (".", ".export.*"),
-    "settings or times": (".", ".*.json.*.tmp"),
-    "data": ("data", "*"),
-    "answers": ("evaluate/base", "*"),
-    "figures": ("robustness/base", "*"),
-    "report": ("report", "*"),
-    "end of a stage": ("done", ".*.tmp"),
-}
-WORLD = "world's model"
 LONGEST = 600  # seconds that any run may take on a busy machine
 
 
-def cache() -> Path:
-    """Where programs and the world are kept from test to test."""
-    import os
+class Tally:
+    """Faults by their kind: how many were tried, survived and lost, and the words for those that were lost."""
 
-    return Path(tempfile.gettempdir()) / f"rule_jax_tests_faults_{os.getuid()}"
-
-
-def arguments(workdir: Path, *more: str, cache_dir: Path | None = None) -> list[str]:
-    return [
-        "--config=configs/grpo.py",
-        f"--workdir={workdir}",
-        f"--cache_dir={cache_dir or cache()}",
-        *TINY,
-        *FEW,
-        *more,
-    ]
-
-
-class Kills:
-    """Kills of runs that are all to become what `reference` is, a workdir that nothing disturbed."""
-
-    def __init__(self, nursery: Nursery, place: Path, seed: int):
-        self.nursery, self.place = nursery, place
-        self.chance = random.Random(seed)
-        self.tried: Counter[str] = Counter()  # by stage
-        self.met: Counter[str] = Counter()  # by what was half-written
-        self.survived, self.lost, self.runs = 0, 0, 0
+    def __init__(self) -> None:
+        self.tried: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
         self.faults: list[str] = []
+
+    def add(self, kind: str, times: int, fault: str) -> None:
+        """fault: what is wrong with the run that so many faults of a kind befell; "" when it survived them."""
+        self.tried[kind] += times
+        self.lost[kind] += times if fault else 0
+        self.faults += [f"{kind}: {fault}"] if fault else []
+
+    def table(self) -> Iterator[str]:
+        """The lines of a table in Markdown."""
+        yield from ("| fault | tried | survived | lost |", "|---|---|---|---|")
+        for kind, tried in self.tried.items():
+            yield f"| {kind} | {tried} | {tried - self.lost[kind]} | {self.lost[kind]} |"
+
+
+class Trials:
+    """Runs of one command that are all to become what `reference` is, a workdir that nothing disturbed.
+
+    place: where they lie. more: flags on top of TINY and FEW. seconds: what that took.
+    """
+
+    def __init__(self, nursery: Nursery, tally: Tally, place: Path, *more: str, recipe: str = "configs/grpo.py"):
+        self.nursery, self.tally, self.place = nursery, tally, place
+        self.more, self.recipe = more, recipe
+        self.cache = _cache(place)
         self.reference = place / "reference"
-        self.seconds = self._undisturbed()
+        self.numbers = itertools.count()
+        begun, run = time.monotonic(), self.start(self.reference)
+        assert run.wait(LONGEST) == 0, run.said
+        self.seconds = time.monotonic() - begun
 
-    def _undisturbed(self) -> float:
-        """Seconds of the reference run, with warm caches."""
-        for _ in range(2):
-            shutil.rmtree(self.reference, ignore_errors=True)
-            begun = time.monotonic()
-            run = self.nursery.start(self.place / "reference.log", *arguments(self.reference))
-            assert run.wait(LONGEST) == 0, run.log.read_text()
-        return time.monotonic() - begun
+    def start(self, workdir: Path, *more: str, recipe: str = "", oddity: tuple[str, float] | None = None) -> Running:
+        """The command on a workdir, with more flags or another recipe, in a world that may be odd (see oddities.py)."""
+        log = self.place / f"{workdir.name}.{next(self.numbers)}.log"
+        flags = [f"--config={recipe or self.recipe}", f"--workdir={workdir}", f"--cache_dir={self.cache}"]
+        return self.nursery.start(log, *flags, *TINY, *FEW, *self.more, *more, oddity=oddity)
 
-    def until(self, kills: int) -> None:
-        """One run after another, each killed until it is done, until so many kills were tried."""
-        while sum(self.tried.values()) < kills:
-            workdir = self.place / f"run{self.runs}"
-            if self.runs % 2:  # its model is to be made anew, and killed in the making
-                shutil.rmtree(cache() / "world", ignore_errors=True)
-            self.runs += 1
-            count, fault = self._one(workdir, kills)
-            self.survived += 0 if fault else count
-            self.lost += count if fault else 0
-            if fault:
-                self.faults.append(fault)
-            else:
-                shutil.rmtree(workdir)
+    def halfway(self, workdir: Path, *undone: str) -> Path:
+        """A copy of the reference that looks as if these stages had just not been finished; only training stages keep
+        what they have, which is their checkpoints."""
+        shutil.copytree(self.reference, workdir)
+        for stage in undone:
+            (workdir / "done" / f"{stage}.json").unlink()
+            if not (workdir / stage / "checkpoints").exists():
+                shutil.rmtree(workdir / stage)
+        return workdir
 
-    def _one(self, workdir: Path, kills: int) -> tuple[int, str]:
-        """(kills of this run, what is wrong with it in the end)."""
-        count = 0
-        while True:
-            log = self.place / f"run{self.runs}_{count}.log"
-            run = self.nursery.start(log, *arguments(workdir))
-            if sum(self.tried.values()) < kills:
-                self._disturb(run, workdir)
-            code = run.wait(LONGEST)
-            if code == -9:
-                stage = next((name for name in STAGES if not (workdir / "done" / f"{name}.json").exists()), "the end")
-                self.tried[stage] += 1
-                self.met.update(_half_written(workdir))
-                count += 1
-            elif code:
-                return count, f"{workdir} after {count} kills: exit code {code}: {log.read_text()[-600:]}"
-            else:
-                return count, "; ".join(differences(workdir, self.reference))
+    def untrained(self, workdir: Path) -> Path:
+        """A copy of the reference whose training and export are to be done anew; what takes longer is done."""
+        stages = ("rejection_steering", "boundary_optimization")
+        self.halfway(workdir, *stages, "export")
+        for stage in stages:
+            shutil.rmtree(workdir / stage)
+        return workdir
 
-    def _disturb(self, run: Running, workdir: Path) -> None:
-        """Kills a run, after a random time or in the midst of writing; a run may be done before that."""
-        what = self.chance.choice([*DRAFTS, WORLD])
-        later = self.chance.random() * 0.03
-        moment = time.monotonic() + self.chance.random() * self.seconds
-        timed = self.chance.random() < 0.5
-        before = set(_drafts(workdir, what))
-        while run.poll() is None:
-            if time.monotonic() > moment if timed else set(_drafts(workdir, what)) - before:
-                time.sleep(0 if timed else later)
-                run.signal(9)
-                return
-            time.sleep(0.002)
+    def settle(self, kind: str, workdir: Path, run: Running | None = None, times: int = 1) -> str:
+        """Lets a run, by default the same command once more, go to its end, and counts whether what it leaves is as it
+        should be; returns what it said. Raises AssertionError for a run that is lost."""
+        run = run or self.start(workdir)
+        fault = self.verdict(workdir, run)
+        self.tally.add(kind, times, fault)
+        assert not fault, fault
+        return run.said
 
-    def report(self) -> dict[str, Any]:
-        """The figures."""
-        return {
-            "tried": sum(self.tried.values()),
-            "survived": self.survived,
-            "lost": self.lost,
-            "runs": self.runs,
-            "by stage": dict(self.tried),
-            "met half-written": dict(self.met),
-            "faults": self.faults,
-        }
+    def verdict(self, workdir: Path, run: Running) -> str:
+        """What is wrong with a run in the end; "" for nothing."""
+        code = run.wait(LONGEST)
+        fault = f"exit code {code}: {run.said[-600:]}" if code else "; ".join(differences(workdir, self.reference))
+        return f"{workdir}: {fault}" if fault else ""
 
 
-def _drafts(workdir: Path, what: str) -> Iterator[Path]:
-    folder, pattern = (cache() / "world", ".*") if what == WORLD else (workdir / DRAFTS[what][0], DRAFTS[what][1])
-    return folder.glob(pattern)
+def last_words(run: Running, code: int) -> str:
+    """The line with which a run ended that could not go on; libraries may have said more before it."""
+    assert run.wait(LONGEST) == code, run.said
+    return run.said.splitlines()[-1]
 
 
-def _half_written(workdir: Path) -> Iterator[str]:
-    for what in ("checkpoint of stage 1", "checkpoint of stage 2", "export", "settings or times", "end of a stage"):
-        if any(_drafts(workdir, what)):
-            yield what
-    if any(_drafts(workdir, WORLD)):
-        yield WORLD
+def until(run: Running, reached: Callable[[], bool]) -> None:
+    """Returns when a run has come so far, which it must before it ends."""
+    while not reached():
+        assert run.poll() is None, run.said
+        time.sleep(0.002)
+
+
+def _cache(place: Path) -> Path:
+    """A --cache_dir whose programs are shared with all tests, earlier ones too, and whose world is one's own."""
+    shared = Path(tempfile.gettempdir()) / f"rule_jax_tests_faults_{os.getuid()}" / "xla"
+    shared.mkdir(parents=True, exist_ok=True)
+    cache = place / "cache"
+    cache.mkdir(parents=True)
+    (cache / "xla").symlink_to(shared)
+    return cache
 
 
 SAME = (  # what a run leaves, bit for bit

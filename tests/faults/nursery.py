@@ -6,12 +6,14 @@ A forked run is a process as any other: its own devices, its own signals, and SI
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+HASTILY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # compiled, as in conftest.py
 ROOT = Path(__file__).parent.parent.parent
 IMPORTS = (
     "matplotlib.pyplot",
@@ -31,6 +33,10 @@ class Running:
         self.nursery, self.pid, self.log = nursery, pid, log
         self.code: int | None = None
 
+    @property
+    def said(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
     def poll(self) -> int | None:
         """The exit code, negative for a signal; None while it runs."""
         if self.code is None:
@@ -48,7 +54,7 @@ class Running:
         while self.poll() is None:
             if time.monotonic() > deadline:
                 self.signal(9)
-                raise AssertionError(f"still running after {seconds} s:\n{self.log.read_text()}")
+                raise AssertionError(f"still running after {seconds} s:\n{self.said}")
             time.sleep(0.005)
         return self.code  # type: ignore[return-value]
 
@@ -61,7 +67,7 @@ class Nursery:
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore", __file__],
             cwd=ROOT,
-            env={**own, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", **environment},
+            env={**own, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": HASTILY, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -79,39 +85,43 @@ class Nursery:
         print(json.dumps(question), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())  # type: ignore[union-attr]
 
-    def start(self, log: Path, *arguments: str) -> Running:
-        """python -m rule_jax.main with these arguments."""
-        return Running(self, self.ask({"arguments": arguments, "log": str(log)}), log)
+    def start(self, log: Path, *arguments: str, oddity: tuple[str, float] | None = None) -> Running:
+        """python -m rule_jax.main with these arguments. oddity: (a function of oddities.py, its argument)."""
+        return Running(self, self.ask({"arguments": arguments, "log": str(log), "oddity": oddity}), log)
 
 
 def _serve() -> None:
-    """Answers each line: {"arguments", "log"} with the id of a process, {"poll": id} with its exit code."""
+    """Answers each line: {"arguments", "log", "oddity"} with the id of a process, {"poll": id} with its exit code."""
     import importlib
 
     for name in IMPORTS:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    codes: dict[int, int] = {}
+    codes: dict[int, int | None] = {}  # None: of one that runs
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         question = json.loads(line)
         if "poll" in question:
             pid = question["poll"]
-            if pid not in codes:
+            if codes[pid] is None:
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
                     codes[pid] = os.waitstatus_to_exitcode(status)
-            answer = codes.get(pid)
+            answer = codes[pid]
         else:
             answer = os.fork()
             if not answer:
                 _run(question)
+            codes[answer] = None
         print(json.dumps(answer), file=answers, flush=True)
+    for pid in (pid for pid, code in codes.items() if code is None):  # of tests that failed
+        os.kill(pid, signal.SIGKILL)
 
 
 def _run(question: dict[str, Any]) -> None:
     """The rest of a forked process."""
     from rule_jax import main
+    from tests.faults import oddities
 
     out = os.open(question["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -120,6 +130,9 @@ def _run(question: dict[str, Any]) -> None:
     sys.argv = ["rule_jax.main", *question["arguments"]]
     code = 1
     try:
+        if question["oddity"]:
+            name, number = question["oddity"]
+            vars(oddities)[name](number)
         main.console()
         code = 0
     except SystemExit as ended:
