@@ -85,6 +85,15 @@ def test_a_sweep_file_without_points_or_function_is_told(tmp_path):
         points.read(GRPO, str(tmp_path / "bare.py"))
 
 
+def test_a_key_is_on_no_command_line(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", key := "sk-0123456789abcdef")
+    [point] = resolved({"seed": 1}, config=str(ROOT / "configs" / "grpo_judge.py"))
+    line = shlex.join(point.arguments(Path("nowhere")))
+    assert "grpo_judge.py" in line
+    assert key not in line + json.dumps(point.settings)
+    assert local.Slot().environment()["OPENAI_API_KEY"] == key  # by this way alone it comes to the run
+
+
 def test_every_sweep_file_resolves():
     for file in sorted((ROOT / "configs" / "sweeps").glob("*.py")):
         found = points.read(GRPO, str(file))
