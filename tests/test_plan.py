@@ -211,8 +211,10 @@ def test_a_slice_that_is_not_here_is_planned_for(path):
     pytest.importorskip("libtpu")
     wide = {"--config.mesh.fsdp=2", "--config.mesh.tensor=2", f"--config.model.path={path}", "--json"}
     small = [f"--config.{key}={value}" for key, value in SMALL.items()]
-    done = command("--topology=v5e:2x2", *wide, *small, "--programs=rollout,update")
-    assert done.returncode == 0, done.stderr
+    for _ in range(2):  # the second time what was compiled may lie in JAX's cache, from which a plan cannot read
+        done = command("--topology=v5e:2x2", *wide, *small, "--programs=rollout,update")
+        assert done.returncode == 0, done.stderr
+        assert "cache" not in done.stderr
     for need in json.loads(done.stdout)["programs"]:
         assert need["room"] == int(15.75 * 2**30)
         assert 0 < need["total"] < 1e9

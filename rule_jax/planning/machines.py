@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import topologies
+from jax.experimental.compilation_cache import compilation_cache
 
 from rule_jax.errors import UserError, nearest
 
@@ -72,6 +73,8 @@ def devices(topology: str) -> Sequence[Any]:
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # do not ask the cloud what machine this is
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_enable_compilation_cache", False)  # what it keeps, a compiler without chips cannot read
+    compilation_cache.reset_cache()
     # The two cores of a v4 chip are one device, as they are on a machine that has some.
     both = {"chip_config_name": "megacore"} if generation == "v4" else {}
     try:
