@@ -51,7 +51,7 @@ def start_logging(directory: Path | None = None) -> None:
 
 def _raised_too(record: logging.LogRecord) -> bool:
     """False for the stacks that Orbax logs of errors which it also raises."""
-    return "_SignalingThread.run() raised" not in record.getMessage()
+    return not (record.exc_info and "orbax" in Path(record.pathname).parts)
 
 
 class _RunLog(logging.FileHandler):

@@ -124,13 +124,15 @@ def _diverged(stage: str, step: int, bad: Sequence[str], batch: Any, folder: Pat
     broken = [name for name, leaf in leaves.items() if leaf.dtype.kind == "f" and not np.isfinite(leaf).all()]
     ordered = sorted(bad, key=lambda name: next((i for i, part in enumerate(FLOW) if name.startswith(part)), len(FLOW)))
     first = f"{broken[0]} of the batch" if broken else ordered[0]
+    mend = "Lower the learning rate or max_grad_norm, then run again with --overwrite or in another workdir."
+    if first.startswith("reward"):
+        mend = "Mend the reward, then start the same command again."
     file = folder / f"diverged_step_{step:05d}.npz"
     if processes.first():
         np.savez_compressed(file, allow_pickle=False, **leaves)
     return Diverged(
         f"{stage}: {first} was the first that was not finite at step {step} (of {', '.join((*broken, *ordered))}); "
-        f"nothing of the step was saved, the newest checkpoint is good, the batch is in {file}. Lower the learning "
-        "rate or max_grad_norm, then run again with --overwrite or in another workdir."
+        f"nothing of the step was saved, the newest checkpoint is good, the batch is in {file}. {mend}"
     )
 
 

@@ -55,7 +55,7 @@ def test_a_disk_of_any_size_that_is_too_small(trials, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kilobytes", [20, 60, 120, 180])
+@pytest.mark.parametrize("kilobytes", [60, 120, 180])
 def test_a_limit_to_the_size_of_files(trials, tmp_path, kilobytes):
     workdir = trials.untrained(tmp_path / "run")
     line = last_words(trials.start(workdir, oddity=("short_files", kilobytes * 1000)), 2)
@@ -66,10 +66,9 @@ def test_a_limit_to_the_size_of_files(trials, tmp_path, kilobytes):
 
 @pytest.mark.slow
 def test_a_cache_without_room_for_the_worlds_model(trials, tmp_path):
-    shutil.rmtree(trials.cache / "world")
     workdir = trials.untrained(tmp_path / "run")
     (workdir / "done" / "prepare_data.json").unlink()
-    with small_disk(trials.cache / "world", 100_000) as resize:
+    with small_disk(trials.cache / "world", 100_000) as resize:  # the one that is there lies under it
         assert last_words(trials.start(workdir), 2).startswith("error: ")
         resize(AMPLE)
         trials.settle("disk full", workdir)

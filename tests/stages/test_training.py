@@ -101,6 +101,14 @@ def test_a_model_that_was_broken_before_is_told_from_its_own_samples(reporter):
         reports.flush()
 
 
+def test_a_reward_that_is_not_finite_is_to_be_mended_itself(reporter):
+    reports = reporter()
+    rewards = np.array([[1.0, np.nan]], np.float32)
+    reports.push(2, {"reward": np.nan}, {"rollout": ROLLOUT, "rewards_BG": rewards})
+    with pytest.raises(Diverged, match=r"rewards_BG of the batch was .* step 2 .* Mend the reward, then start"):
+        reports.flush()
+
+
 def test_a_line_that_a_kill_has_torn_is_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"stage": "x", "step": 1}\n{"stage": "x", "st')
