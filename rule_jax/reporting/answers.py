@@ -78,13 +78,14 @@ def _ring(row: Row, where: str, names: set[str]) -> str:
 
 def unnamed(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
     """{forget task: {"leak_rate", "refusal_rate", "n"}} of the queries that do not name the target, where there are."""
-    found: dict[str, list[Mapping[str, float]]] = {}
+    found: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        about = row.get("target") if row.get("kind") == "forget" and "leak_rate" in row["judged"] else ""
-        if about and not names_target(row["prompt"], about):
-            found.setdefault(row["task"], []).append(row["judged"])
+        leaked, refused = (row["judged"].get(name) for name in ("leak_rate", "refusal_rate"))
+        about = row.get("target") if row.get("kind") == "forget" else ""
+        if about and leaked is not None and refused is not None and not names_target(row["prompt"], about):
+            found.setdefault(row["task"], []).append((leaked, refused))
     return {
-        task: {**{m: fmean(one[m] for one in of) for m in ("leak_rate", "refusal_rate")}, "n": len(of)}
+        task: {"leak_rate": fmean(x for x, _ in of), "refusal_rate": fmean(x for _, x in of), "n": len(of)}
         for task, of in found.items()
     }
 
@@ -94,8 +95,9 @@ def best_of(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
     of which at least one answer leaks."""
     found: dict[str, dict[str, list[float]]] = {}
     for row in rows:
-        if row.get("kind") == "forget" and "leak_rate" in row["judged"]:
-            found.setdefault(row["task"], {}).setdefault(row["prompt"], []).append(row["judged"]["leak_rate"])
+        leaked = row["judged"].get("leak_rate")
+        if row.get("kind") == "forget" and leaked is not None:
+            found.setdefault(row["task"], {}).setdefault(row["prompt"], []).append(leaked)
     return {
         task: {
             "samples": max(map(len, by.values())),

@@ -26,6 +26,7 @@ import datetime
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,8 @@ def _model(path: Path, what: str) -> dict[str, Any]:
 
 
 def _hashes(folder: Path, patterns: Iterable[str]) -> dict[str, str]:
+    if not os.path.isdir(folder):  # False, too, for what is no path at all: a record may hold anything
+        return {}
     found = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
     return {path.name: str(_sha256(path)) for path in found}
 

@@ -12,6 +12,7 @@ for ever. The corpus, where it is named, is what a later run begins from.
 import argparse
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -65,17 +66,18 @@ def main() -> None:
 def fuzzed(name: str, inputs: int, seed: int, corpus: str) -> tuple[int, int, str]:
     """(inputs that a target has had, edges of the code that they met, the first line of its fault or ""). It runs in a
     process of its own, which libFuzzer ends."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder, "log")
-        child = os.fork()  # and no new interpreter, which would be half a minute at its imports
-        if not child:
-            with log.open("wb") as said:
-                os.dup2(said.fileno(), 1)
-                os.dup2(said.fileno(), 2)
-            options = {"runs": inputs, "seed": seed, "max_len": LONGEST, "timeout": SLOWEST_S, "rss_limit_mb": MOST_MB}
-            _fuzz(name, [f"-{key}={value}" for key, value in options.items()], Path(folder), corpus)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        said = log.read_text(errors="replace")
+    folder = Path(tempfile.mkdtemp())  # whose end is not the child's business, which leaves by an exception
+    log = folder / "log"
+    child = os.fork()  # and no new interpreter, which would be half a minute at its imports
+    if not child:
+        with log.open("wb") as said:
+            os.dup2(said.fileno(), 1)
+            os.dup2(said.fileno(), 2)
+        options = {"runs": inputs, "seed": seed, "max_len": LONGEST, "timeout": SLOWEST_S, "rss_limit_mb": MOST_MB}
+        _fuzz(name, [f"-{key}={value}" for key, value in options.items()], folder, corpus)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    said = log.read_text(errors="replace")
+    shutil.rmtree(folder)
     done = re.findall(r"number_of_executed_units: *(\d+)", said) or re.findall(r"^#(\d+)", said, re.MULTILINE)
     edges = re.findall(r"\bcov: (\d+)", said)
     fault = ""
