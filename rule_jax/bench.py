@@ -195,8 +195,8 @@ class Bench:
         asked_BTA = sharding.put_rows(np.asarray(packed.tokens_BT)[..., None], self.run.mesh)
         params = self.params()
         return (
-            lambda: jax.block_until_ready(asks(params, packed, asked_BTA)),
-            lambda: work(asks.trace(params, packed, asked_BTA).jaxpr, trips=1),  # type: ignore[attr-defined]
+            lambda: jax.block_until_ready(asks(params, packed, packed.segment_BT, asked_BTA)),
+            lambda: work(asks.trace(params, packed, packed.segment_BT, asked_BTA).jaxpr, trips=1),  # type: ignore[attr-defined]
         )
 
     def _sft(self) -> tuple[Callable[[], Any], Callable[[], Work]]:

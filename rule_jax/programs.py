@@ -202,11 +202,11 @@ def make_generate(
 
 
 def make_score(model: Model, mesh: Mesh, *, chunk: int | None) -> Callable[..., TokenStatistics]:
-    """score(params, packed, asked_BTA) -> TokenStatistics of the token after each of the packed ones, rows spread over
-    the mesh. asked_BTA: the tokens whose log-probability is wanted at each place."""
+    """score(params, rows, trunk_BT, asked_BTA) -> TokenStatistics of the token after each of theirs, rows spread over
+    the mesh. trunk_BT: as of packed_hidden. asked_BTA: the tokens whose log-probability is wanted at each place."""
 
-    def run(params: Params, packed: Packed, asked_BTA: jax.Array) -> TokenStatistics:
-        return token_statistics(model.packed_hidden(params, packed), model.head(params), asked_BTA, chunk=chunk)
+    def run(params: Params, rows: Packed, trunk_BT: jax.Array, asked_BTA: jax.Array) -> TokenStatistics:
+        return token_statistics(model.packed_hidden(params, rows, trunk_BT), model.head(params), asked_BTA, chunk=chunk)
 
     return jax.jit(sharding.traced_on(mesh, run), out_shardings=sharding.rows(mesh))
 

@@ -111,7 +111,7 @@ def programs_of(run: Run) -> Iterator[Program]:
         yield _generation("answers", shapes, run.config.evaluate.batch, 1, ANSWER, rest, "evaluate")
         ways = sharding.row_shards(run.mesh)
         rows = max(1, run.config.evaluate.score_tokens // (TEXT * ways)) * ways
-        batch = shapes.packed(rows, TEXT), shapes.rows(rows, TEXT, ALTERNATIVES)
+        batch = shapes.packed(rows, TEXT), shapes.rows(rows, TEXT), shapes.rows(rows, TEXT, ALTERNATIVES)
         score = programs.make_score(shapes.model, run.mesh, chunk=run.logit_chunk)
         given = {"rollout copy": shapes.copy, "batch": batch}
         yield Program("scores", score, (shapes.copy, *batch), given, rest, "evaluate")

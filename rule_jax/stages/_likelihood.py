@@ -1,11 +1,13 @@
 """Log-probabilities of given texts, for scoring tasks: everything of any length is packed into full rows of few sizes.
 
 Texts are cut nowhere. Those that differ in their last token only (the letters of a multiple choice) are computed once,
-and texts that stand in several tasks too. Rows come in sizes four times apart. The longest texts are placed first, in
-the longest rows, and shorter ones fill what these leave; so padding is little more than the end of the last batch.
+and texts that stand in several tasks too. Texts that begin alike (examples, a question with several answers) are the
+branches of a tree: what they share is computed once. Rows come in sizes four times apart. The longest trees are placed
+first, in the longest rows, and shorter ones fill what these leave; so padding is little more than the end of the last
+batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,10 +17,11 @@ from rule_jax.models.decoder import Params
 from rule_jax.stages import Run, Subject
 from rule_jax.stages._lengths import TooLong
 from rule_jax.text import chat
-from rule_jax.types import ScoringTask, TokenScores
+from rule_jax.types import Packed, ScoringTask, TokenScores
 
 SMALLEST = 1024  # tokens of the shortest rows, unless all texts together are less: short rows pack badly
 ALTERNATIVES = 4  # last tokens that are asked for at one place; more make a second text
+WORTHWHILE = 16  # tokens that texts must share to become one tree
 
 
 @dataclass
@@ -29,11 +32,37 @@ class _Text:
     last: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """Texts, the (row, start) of each, and how many rows of how many tokens that makes."""
+@dataclass
+class _Tree:
+    """Texts whose first `shared` tokens are the same: these are fed once, and behind them what each has of its own.
+
+    Of a text by itself nothing is shared. Each has a token of its own at least, so that what follows the shared ones is
+    the same in all.
+    """
 
     texts: list[_Text]
+    shared: int = 0
+
+    def __len__(self) -> int:
+        return self.shared + sum(len(text.fed) - self.shared for text in self.texts)
+
+    def parts(self, at: int) -> list[tuple[tuple[int, ...], int, int]]:
+        """(tokens, where they are laid in a row, position of the first) where the tree begins at `at`: what is shared,
+        then of each text the rest."""
+        first = self.texts[0].fed[: self.shared]
+        laid = [(first, at, 0)] if self.shared else []
+        at += self.shared
+        for text in self.texts:
+            laid.append((text.fed[self.shared :], at, self.shared))
+            at += len(text.fed) - self.shared
+        return laid
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Trees, the (row, start) of each, and how many rows of how many tokens that makes."""
+
+    trees: list[_Tree]
     places: list[tuple[int, int]]
     shape: tuple[int, int]
 
@@ -63,6 +92,7 @@ class Scorer:
         self.score = programs.make_score(examined.model, run.mesh, chunk=run.logit_chunk)
         self.padding = Padding()
         self.too_long: dict[str, TooLong] = {}
+        self.encoded: dict[tuple[ScoringTask, str], list[tuple[int, list[int], int]]] = {}
 
     def __call__(
         self, params: Params, tasks: Sequence[ScoringTask], label: str, system: str | None = None
@@ -74,7 +104,8 @@ class Scorer:
             for query, ids, start in self._encode(task, system):
                 text, which = _enter(texts, ids)
                 asked.append((task.name, query, start, text, which))
-        found = self._compute(self.cast(params), [text for group in texts.values() for text in group], label)
+        fed = [text for group in texts.values() for text in group if text.fed]
+        found = self._compute(self.cast(params), _trees(fed), label)
         scores: dict[str, list[list[TokenScores]]] = {task.name: [[] for _ in task.queries] for task in tasks}
         for name, query, start, text, which in asked:
             scores[name][query].append(_scores(found.get(id(text)), text, start, which))
@@ -95,76 +126,129 @@ class Scorer:
         return tuple(made)
 
     def _encode(self, task: ScoringTask, system: str | None) -> list[tuple[int, list[int], int]]:
-        """(query, token ids, first scored token) of each text of a task."""
+        """(query, token ids, first scored token) of each text of a task; several models are asked, the texts encoded
+        once."""
+        words: str = self.run.config.model.system_prompt if system is None else system
+        if (task, words) not in self.encoded:
+            self.encoded[task, words] = list(self._encoded(task, words))
+        return self.encoded[task, words]
+
+    def _encoded(self, task: ScoringTask, system: str) -> Iterator[tuple[int, list[int], int]]:
         pairs = [(query.prompt, text) for query in task.queries for text in query.texts]
         owner = [number for number, query in enumerate(task.queries) for _ in query.texts]
         encoded = chat.encode_continuations(
             self.examined.tokenizer,
             pairs,
             chat=task.render == "chat",
-            system=self.run.config.model.system_prompt if system is None else system,
+            system=system,
             prefill=task.prefill,
         )
         end = [self.examined.eos_ids[0]] if task.ended else []
-        return [(number, [*ids, *end], start) for number, (ids, start) in zip(owner, encoded)]
+        for number, (ids, start) in zip(owner, encoded):
+            yield number, [*ids, *end], start
 
-    def _compute(self, params: Params, texts: Sequence[_Text], label: str) -> dict[int, Mapping[str, np.ndarray]]:
+    def _compute(self, params: Params, trees: Sequence[_Tree], label: str) -> dict[int, Mapping[str, np.ndarray]]:
         """The program's outputs for each text, by the text's id."""
-        batches = self._batches([text for text in texts if text.fed])
+        batches = self._batches(trees)
         found: dict[int, Mapping[str, np.ndarray]] = {}
         with telemetry.Progress(f"score {label}", len(batches), unit="batches") as bar:
             for batch in batches:
                 preemption.stop()
-                members = list(zip(batch.texts, batch.places))
-                packed = batching.lay([(t.fed, [0.0] * len(t.fed)) for t in batch.texts], batch.places, batch.shape)
+                packed, trunk_BT = _laid(batch)
                 asked_BTA = np.zeros((*batch.shape, ALTERNATIVES), np.int32)
-                for text, (row, at) in members:
-                    end = at + len(text.fed) - 1
-                    asked_BTA[row, at:end, 0] = text.fed[1:]
-                    asked_BTA[row, end, : len(text.last)] = text.last
-                out = self.score(params, *sharding.put_rows((packed, asked_BTA), self.run.mesh))
+                slots = list(_slots(batch))
+                for text, row, slot in slots:
+                    asked_BTA[row, slot[:-1], 0] = text.fed[1:]
+                    asked_BTA[row, slot[-1], : len(text.last)] = text.last
+                out = self.score(params, *sharding.put_rows((packed, trunk_BT, asked_BTA), self.run.mesh))
                 out = {name: sharding.whole(value) for name, value in out._asdict().items()}
-                for text, (row, at) in members:
-                    found[id(text)] = {name: value[row, at : at + len(text.fed)] for name, value in out.items()}
+                for text, row, slot in slots:
+                    found[id(text)] = {name: value[row, slot] for name, value in out.items()}
                 self.padding.slots += batch.shape[0] * batch.shape[1]
-                self.padding.used += sum(len(text.fed) for text in batch.texts)
+                self.padding.used += sum(map(len, batch.trees))
                 bar.advance()
         return found
 
-    def _batches(self, texts: Sequence[_Text]) -> list[_Batch]:
+    def _batches(self, trees: Sequence[_Tree]) -> list[_Batch]:
         """Everything, the longest rows first. All batches of one row size have one shape."""
         ways = sharding.row_shards(self.run.mesh)
-        waiting = sorted(texts, key=lambda text: -len(text.fed))
+        waiting = sorted(trees, key=len, reverse=True)
         made: list[_Batch] = []
-        sizes = _sizes(len(waiting[0].fed), sum(len(text.fed) for text in waiting)) if waiting else []
+        sizes = _sizes(len(waiting[0]), sum(map(len, waiting))) if waiting else []
         for size, smaller in zip(sizes, [*sizes[1:], 0]):
             room: list[int] = []
-            placed = [_place(text, room, size) for text in waiting if len(text.fed) > smaller]
+            placed = [_place(tree, room, size) for tree in waiting if len(tree) > smaller]
             most = max(1, self.run.config.evaluate.score_tokens // (size * ways)) * ways
             batches = -(-len(room) // most)
             rows = -(-len(room) // (max(batches, 1) * ways)) * ways  # equal batches: the last is not mostly empty
             room += [size] * (batches * rows - len(room))
-            placed += [_place(text, room, size, grow=False) for text in waiting if len(text.fed) <= smaller]
-            spots = [(text, spot) for text, spot in zip(waiting, placed) if spot is not None]
+            placed += [_place(tree, room, size, grow=False) for tree in waiting if len(tree) <= smaller]
+            spots = [(tree, spot) for tree, spot in zip(waiting, placed) if spot is not None]
             for first in range(0, batches * rows, max(rows, 1)):
-                own = [(text, (row - first, at)) for text, (row, at) in spots if first <= row < first + rows]
-                made.append(_Batch([text for text, _ in own], [spot for _, spot in own], (rows, size)))
-            done = {id(text) for text, _ in spots}
-            waiting = [text for text in waiting if id(text) not in done]
+                own = [(tree, (row - first, at)) for tree, (row, at) in spots if first <= row < first + rows]
+                made.append(_Batch([tree for tree, _ in own], [spot for _, spot in own], (rows, size)))
+            done = {id(tree) for tree, _ in spots}
+            waiting = [tree for tree in waiting if id(tree) not in done]
         return made
 
 
+def _trees(texts: Sequence[_Text]) -> list[_Tree]:
+    """The texts in trees of at most SMALLEST tokens, or of one text. In the order of their tokens those that begin
+    alike are neighbours; one joins the last tree where that saves WORTHWHILE tokens, though the tree share less."""
+    made: list[_Tree] = []
+    for text in sorted(texts, key=lambda text: text.fed):
+        if made:
+            last = made[-1]
+            shared = _alike(last.texts[0].fed, text.fed) - 1
+            shared = min(shared, last.shared) if len(last.texts) > 1 else shared
+            joined = _Tree([*last.texts, text], max(shared, 0))
+            if len(joined) <= min(SMALLEST, len(last) + len(text.fed) - WORTHWHILE):
+                made[-1] = joined
+                continue
+        made.append(_Tree([text]))
+    return made
+
+
+def _alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    return next((at for at, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
+
+
+def _laid(batch: _Batch) -> tuple[Packed, np.ndarray]:
+    """The trees as rows, each part a segment, and trunk_BT."""
+    trees = [(row, tree.parts(at)) for tree, (row, at) in zip(batch.trees, batch.places)]
+    parts = [(row, *part) for row, of_tree in trees for part in of_tree]
+    texts = [(tokens, [0.0] * len(tokens)) for _, tokens, _, _ in parts]
+    packed = batching.lay(texts, [(row, at) for row, _, at, _ in parts], batch.shape)
+    trunk_BT = packed.segment_BT.copy()
+    for row, of_tree in trees:
+        trunk = packed.segment_BT[row, of_tree[0][1]]
+        for tokens, at, position in of_tree:
+            span = slice(at, at + len(tokens))
+            packed.position_BT[row, span] += position
+            trunk_BT[row, span] = trunk if position else trunk_BT[row, span]
+    return packed, trunk_BT
+
+
+def _slots(batch: _Batch) -> Iterator[tuple[_Text, int, np.ndarray]]:
+    """(text, row, the slot of each of its tokens)."""
+    for tree, (row, start) in zip(batch.trees, batch.places):
+        rest = [(at, len(tokens)) for tokens, at, position in tree.parts(start) if position == tree.shared]
+        for text, (at, length) in zip(tree.texts, rest):
+            yield text, row, np.concatenate([np.arange(start, start + tree.shared), np.arange(at, at + length)])
+
+
 def _sizes(longest: int, total: int) -> list[int]:
-    """Row sizes for texts of up to `longest` tokens, `total` together, largest first, each a quarter of the last."""
+    """Row sizes for trees of up to `longest` tokens, `total` together, largest first, each a quarter of the last."""
     sizes = [batching.bucket(max(longest, min(SMALLEST, total)))]
     while sizes[-1] >= 2 * SMALLEST:
         sizes.append(max(SMALLEST, sizes[-1] // 4))
     return sizes
 
 
-def _place(text: _Text, room: list[int], size: int, *, grow: bool = True) -> tuple[int, int] | None:
-    """(row, start) in the first row with room for the text, in a new one where none has; None if none may be added."""
-    need = len(text.fed)
+def _place(tree: _Tree, room: list[int], size: int, *, grow: bool = True) -> tuple[int, int] | None:
+    """(row, start) in the first row with room for the tree, in a new one where none has; None if none may be added."""
+    need = len(tree)
     row = next((row for row, free in enumerate(room) if free >= need), len(room))
     if row == len(room):
         if not grow:

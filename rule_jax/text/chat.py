@@ -14,6 +14,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,10 +119,13 @@ def encode_continuations(
         covered = _Covered(tokenizer)
         opened = [covered.begun(p, system, prefill) for p, _ in pairs]
         whole = [start + covered.cover(text) for start, (_, text) in zip(opened, pairs)]
-        heads, ids = covered.encode(opened), covered.encode(whole)
+        encode = covered.encode
     else:
-        heads, ids = (encode_raw(tokenizer, texts) for texts in ([p for p, _ in pairs], [p + t for p, t in pairs]))
-    return [(row, max(1, _shared(head, row))) for head, row in zip(heads, ids)]
+        opened, whole = [p for p, _ in pairs], [p + t for p, t in pairs]
+        encode = partial(encode_raw, tokenizer)
+    different = list(dict.fromkeys(opened))  # of a question with several answers the prompt is encoded once
+    heads = dict(zip(different, encode(different)))
+    return [(row, max(1, _shared(heads[head], row))) for head, row in zip(opened, encode(whole))]
 
 
 def encode_examples(

@@ -178,6 +178,22 @@ def test_packed_segments_do_not_see_each_other(tiny):
     np.testing.assert_array_equal(got[:, 3:7], hidden(params, other)[:, 3:7])
 
 
+@pytest.mark.parametrize("window", [None, 3])
+def test_branches_see_their_trunk_and_not_each_other(tiny, window):
+    """A row of a trunk of 3 tokens with branches of 2 and 3, and another text: each as if written out by itself."""
+    model, params = tiny(sights=(Sight(Rope(100.0, 4), window),))
+    tokens = RNG.integers(48, size=(1, 12))
+    segment = np.array([[1, 1, 1, 2, 2, 3, 3, 3, 4, 4, 4, 0]])
+    trunk = np.array([[1, 1, 1, 1, 1, 1, 1, 1, 4, 4, 4, 0]])
+    position = np.array([[0, 1, 2, 3, 4, 3, 4, 5, 0, 1, 2, 0]])
+    hidden = jax.jit(model.packed_hidden)
+    got = hidden(params, Packed(tokens, segment, position, np.zeros(tokens.shape)), trunk)
+    for places in ([0, 1, 2, 3, 4], [0, 1, 2, 5, 6, 7], [8, 9, 10]):
+        size = len(places)
+        alone = Packed(tokens[:, places], np.ones((1, size), int), np.arange(size)[None], np.zeros((1, size)))
+        close(got[:, places], hidden(params, alone))
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_changes_nothing(tiny, side):
     model, params = tiny()
@@ -218,7 +234,7 @@ def test_scanned_layers_are_a_loop_over_blocks(tiny):
     angles = rope.rotation(
         jnp.broadcast_to(jnp.arange(7), (2, 7)), rope.inverse_frequencies(model.config.head_dim, 100.0)
     )
-    causal = np.broadcast_to(np.tri(7, dtype=bool), (2, 7, 7))
+    causal = jnp.broadcast_to(jnp.tri(7, dtype=bool), (2, 7, 7))
 
     def loop(params):
         x, ends = params["ends"]["embedding"][TOKENS], params["ends"]

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from rule_jax.models.tuning import full
 from rule_jax.stages import Run, Subject
 from rule_jax.stages._lengths import TooLong
-from rule_jax.stages._likelihood import Scorer, _Text
+from rule_jax.stages._likelihood import Scorer, _Text, _Tree, _trees
 from rule_jax.types import Continuations, ScoringTask
 from tests.stages import letters
 from tests.stages.letters import EOS, LETTERS
@@ -89,6 +89,36 @@ def test_choices_follow_their_prompt_and_share_what_they_share(scorer, tiny, tok
     assert score.padding.used == fed
 
 
+def test_what_texts_begin_with_alike_is_computed_once(scorer, tiny, tokenizer):
+    """Two questions behind the same example, with answers of which one is another's beginning, and a text beside."""
+    score, params = scorer()
+    rng = np.random.default_rng(5)
+    example, answers = words(rng, 60), (" a b c", " a b", " a b cd", " z", " zz top")
+    queries = tuple(Continuations(f"{example} {question}?", answers) for question in ("who was it", "when was it"))
+    task, other = ScoringTask("choices", queries, judge), ScoringTask("texts", passages(50), judge)
+    found = score(params, [task, other], "x")
+    for query, scores in zip(queries, found["choices"]):
+        for text, one in zip(query.texts, scores):
+            same(one, alone(tiny, tokenizer, query.prompt + text, len(query.prompt)))
+    same(found["texts"][0][0], alone(tiny, tokenizer, other.queries[0].texts[0], 1))
+    assert score.padding.used < 60 + 1 + 10 * len("when was it? a b cd") + 50
+
+
+def test_trees_share_what_all_their_texts_begin_with():
+    def texts(*fed):
+        return [_Text(tuple(f), [1]) for f in fed]
+
+    start = range(100, 130)
+    one, two, three = texts([*start, 1, 2], [*start, 1, 2, 3], [*start, 5])
+    far, near = texts([*range(12), 7], [*range(12), 8])
+    trees = _trees([three, far, two, near, one])
+    assert [tree.texts for tree in trees] == [[far], [near], [one, two, three]]  # 12 tokens are not worth a tree
+    assert [tree.shared for tree in trees] == [0, 0, 29]  # the 30th is each text's own
+    assert [len(tree) for tree in trees] == [13, 13, 29 + 3 + 4 + 2]
+    long = texts(*([*range(600), n] for n in (1, 2)), *([*range(600), 3, *range(500)] for _ in "x"))
+    assert [len(tree) for tree in _trees(long)] == [599 + 2 + 2, 1101]  # no tree of several is longer than the rows
+
+
 def test_a_chat_turn_is_begun_and_its_end_is_scored(scorer, tiny, tokenizer):
     score, params = scorer()
     task = ScoringTask("chat", (Continuations("who", (" me",)),), judge, render="chat", prefill=" a", ended=True)
@@ -107,7 +137,7 @@ def test_little_is_padding_and_few_programs_are_made(scorer, monkeypatch):
     score, params = scorer()
     shapes = set()
     program = score.score
-    monkeypatch.setattr(score, "score", lambda p, packed, asked: shapes.add(asked.shape) or program(p, packed, asked))
+    monkeypatch.setattr(score, "score", lambda p, *batch: shapes.add(batch[0].tokens_BT.shape) or program(p, *batch))
     lengths = np.random.default_rng(3).integers(20, 500, 60).tolist()
     score(params, [ScoringTask("texts", passages(*lengths), judge)], "x")
     assert score.padding.waste < 0.15
@@ -127,11 +157,11 @@ def test_what_is_longer_than_the_model_takes_is_left_out(scorer):
 
 def test_row_sizes_that_no_text_needs_are_passed_over(scorer):
     score, _ = scorer()
-    texts = [_Text((1,) * length, [1]) for length in (2000, 30, 40)]
-    batches = score._batches(texts)
-    assert [(batch.texts, batch.places, batch.shape) for batch in batches] == [
-        ([texts[0], texts[2]], [(0, 0), (0, 2000)], (1, 2048)),
-        ([texts[1]], [(0, 0)], (1, 1024)),
+    trees = [_Tree([_Text((1,) * length, [1])]) for length in (2000, 30, 40)]
+    batches = score._batches(trees)
+    assert [(batch.trees, batch.places, batch.shape) for batch in batches] == [
+        ([trees[0], trees[2]], [(0, 0), (0, 2000)], (1, 2048)),
+        ([trees[1]], [(0, 0)], (1, 1024)),
     ]
 
 
