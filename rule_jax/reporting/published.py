@@ -104,9 +104,9 @@ def tables(rows: Mapping[str, Sequence[Stages]]) -> list[dict[str, Any]]:
     """What there is of LAYOUTS, of one model or method a row.
 
     rows: by name, {task: {metric: value | null, "n"}} of each of its runs. Returns [{"benchmark", "reading", "columns":
-    [{"group", "name", "better"}], "rows": [{"name", "cells": [{"mean", "low", "high", "n"} | null]}]}]: means over runs
-    with a 95% bootstrap interval, null with one run. A cell is null where a run lacks any part of it. The last row is
-    FLOOR, where the metrics have one.
+    [{"group", "name", "better", "scale"}], "rows": [{"name", "cells": [{"mean", "low", "high", "n"} | null]}]}]: means
+    over runs with a 95% bootstrap interval, null with one run. A cell is null where a run lacks any part of it. The
+    last row is FLOOR, where the metrics have one.
     """
     made = []
     for benchmark, columns in LAYOUTS.items():
@@ -119,7 +119,7 @@ def tables(rows: Mapping[str, Sequence[Stages]]) -> list[dict[str, Any]]:
             last = list(rows.values())[-1]
             floor = _cells(last, [(column, f"{metric}_floor") for column, metric in chosen])
             found += [{"name": FLOOR, "cells": floor}] if any(floor) else []
-            heads = [{"group": c.group, "name": c.name, "better": c.better} for c, _ in chosen]
+            heads = [{key: getattr(c, key) for key in ("group", "name", "better", "scale")} for c, _ in chosen]
             made.append({"benchmark": benchmark, "reading": reading, "columns": heads, "rows": found})
     return made
 
@@ -129,11 +129,11 @@ def markdown(found: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(_markdown(table) for table in found)
 
 
-def text(value: float | None) -> str:
-    """A cell's number as tables print it: one digit after the point from 1 on, three figures below."""
+def text(value: float | None, scale: float) -> str:
+    """A cell's number as tables print it: one digit after the point; three figures of what is below 1 unscaled."""
     if value is None:
         return "–"
-    return f"{value:.1f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
+    return f"{value:.3g}" if scale == 1 and 0 < abs(value) < 1 else f"{value:.1f}"
 
 
 def _markdown(table: Mapping[str, Any]) -> str:
@@ -141,7 +141,8 @@ def _markdown(table: Mapping[str, Any]) -> str:
     heads = [f"{column['group']} {column['name']}{arrows[column['better']]}" for column in table["columns"]]
     lines = [["", *heads], ["---", *["---:"] * len(heads)]]
     for row in table["rows"]:
-        lines.append([row["name"].replace("|", "\\|"), *(text(cell and cell["mean"]) for cell in row["cells"])])
+        cells = [text(cell and cell["mean"], c["scale"]) for cell, c in zip(row["cells"], table["columns"])]
+        lines.append([row["name"].replace("|", "\\|"), *cells])
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     reading = f", {table['reading']}" if table["reading"] else ""
     about = f"{READINGS[table['reading']].capitalize()}. {ABOUT[table['benchmark']]}"

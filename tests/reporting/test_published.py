@@ -91,9 +91,10 @@ def test_muse_has_one_reading_and_tofu_is_not_scaled():
 
 
 def test_numbers_are_written_as_tables_write_them():
-    assert [published.text(value) for value in (None, 0.0, 76.94, -57.12, 0.634, 1e-17)] == [
-        "–", "0.0", "76.9", "-57.1", "0.634", "1e-17",
+    assert [published.text(value, 1) for value in (None, 0.0, -57.12, 0.634, 1e-17)] == [
+        "–", "0.0", "-57.1", "0.634", "1e-17",
     ]  # fmt: skip
+    assert [published.text(value, 100) for value in (None, 0.0, 76.94, 0.536)] == ["–", "0.0", "76.9", "0.5"]
 
 
 def test_markdown_is_a_table_a_reading():
