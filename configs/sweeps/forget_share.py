@@ -2,6 +2,8 @@
 
 Asks:     does the refusal of a target spread to the questions about it that were not trained on?
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/forget_share.py
+          MUSE's scaling by the size of the forget set is the same sweep with --config.data.source=muse
+          --config.data.path=DIR --config.model.path=DIR.
 Watch:    forget and retain of boundary_optimization in results.csv.
 """
 

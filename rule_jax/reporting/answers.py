@@ -143,16 +143,21 @@ def naturalness(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
         where = side(row["task"])
         if counts(row["task"]) and where in ("forget", "retain"):
             found.setdefault(where, []).append(row["text"].strip())
+    table = {}
+    for where, texts in found.items():
+        shapes = [shape(text) for text in texts]
+        table[where] = {**{name: fmean(one[name] for one in shapes) for name in shapes[0]}, "n": len(texts)}
+    return table
+
+
+def shape(text: str) -> dict[str, float]:
+    """{"well_formed_rate", "repetition", "gibberish", "ngram_entropy", "words"} of one answer, as of `naturalness`."""
     return {
-        where: {
-            "well_formed_rate": fmean(map(_well_formed, texts)),
-            "repetition": fmean(map(quality.repetition, texts)),
-            "gibberish": fmean(map(quality.gibberish, texts)),
-            "ngram_entropy": fmean(fluency.ngram_entropy(text.split()) for text in texts),
-            "words": fmean(len(text.split()) for text in texts),
-            "n": len(texts),
-        }
-        for where, texts in found.items()
+        "well_formed_rate": float(_well_formed(text)),
+        "repetition": quality.repetition(text),
+        "gibberish": quality.gibberish(text),
+        "ngram_entropy": fluency.ngram_entropy(text.split()),
+        "words": float(len(text.split())),
     }
 
 

@@ -23,7 +23,7 @@ Schema 1 of report/metrics.json
                      {curve: [{"step", "leak_rate", "refusal_rate", "n"}]}, "drift": {"kl", "low", "high", "n",
                      "tokens"} | null}; {} where nothing was attacked
     judged           {model: naturalness/<model>.json}: {"forget" | "retain": {"n", "perplexity_original", "ratings",
-                     "agreement_with_likelihood"}}; {} where that stage was not run
+                     "agreement": {proxy: rank correlation with the ratings | null}}}; {} where that stage was not run
     evaluation       evaluate/notes.json, whole; {"missing": [], "too_long": {}} where it is absent
     erasure          of audit.json: {"request_id", "made", "data", "models", "record_sha256"}; page.write adds it
     published        the models' figures in the layout of papers' tables, as `published.tables` says; [] where none fits

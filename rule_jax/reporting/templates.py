@@ -5,7 +5,7 @@ from pathlib import Path
 import jinja2
 
 from rule_jax.reporting import published
-from rule_jax.reporting.vocabulary import model_label, percent, task_label
+from rule_jax.reporting.vocabulary import PROXIES, model_label, percent, task_label
 
 
 def template(name: str) -> jinja2.Template:
@@ -24,7 +24,7 @@ def template(name: str) -> jinja2.Template:
         "percent": percent,
         "cell": published.text,
     }
-    environment.globals |= {"readings": published.READINGS, "layouts": published.ABOUT}
+    environment.globals |= {"readings": published.READINGS, "layouts": published.ABOUT, "proxies": PROXIES}
     return environment.get_template(name)
 
 

@@ -57,6 +57,14 @@ METRICS = {
     "empty_rate": "Says nothing",
     "all": "Every figure",
 }
+PROXIES = {  # of a judge's rating
+    "likelihood": "likelihood",
+    "well_formed_rate": "good form",
+    "repetition": "repetition",
+    "gibberish": "gibberish",
+    "ngram_entropy": "entropy",
+    "words": "length",
+}
 UTILITY = ("mmlu", "bbh", "truthfulqa", "triviaqa", "fluency", "real_authors", "real_world")
 ATTACKS = {
     "plain": "The question as it is",

@@ -9,6 +9,7 @@ import numpy as np
 from rule_jax import plugin
 from rule_jax.benchmarks import Benchmark
 from rule_jax.errors import UserError
+from rule_jax.reporting.vocabulary import side
 from rule_jax.stages import Run
 from rule_jax.types import ScoringTask, Task
 
@@ -48,7 +49,7 @@ def benchmark(run: Run) -> Benchmark:
         replace(task, name=f"{EARLIER}{'_raw' if task.render == 'raw' else ''}/{task.name}")
         for path in config.data.earlier
         for task in made(path).tasks
-        if task.name.startswith("forget")
+        if side(task.name) == "forget"
     ]
     several = len(each) > 1
     return Benchmark(

@@ -56,6 +56,13 @@ def question(aspect: str, row: Mapping[str, Any], seed: int, temperature: float)
     return Request.of(system, f"{rule}{known}\n\n{material}", temperature=temperature, seed=seed)
 
 
+def agreement(ratings: Sequence[float | None], proxies: Mapping[str, Sequence[float]]) -> dict[str, float | None]:
+    """The rank correlation of each proxy with the ratings, over the rows that have one."""
+    rated = [row for row, rating in enumerate(ratings) if rating is not None]
+    own = [rating for rating in ratings if rating is not None]
+    return {name: rank_correlation(own, [values[row] for row in rated]) for name, values in proxies.items()}
+
+
 def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
     """Spearman's; None where either has one value only."""
     if len(one) < 2 or len(set(one)) < 2 or len(set(other)) < 2:

@@ -14,6 +14,7 @@ from rule_jax import files, hf, processes, telemetry
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
 from rule_jax.reporting import recorded
+from rule_jax.reporting.answers import shape
 from rule_jax.reporting.vocabulary import counts, side
 from rule_jax.stages import Run, _judging, check_positive, evaluate, subject
 from rule_jax.stages._likelihood import Scorer
@@ -32,7 +33,8 @@ def check(run: Run) -> None:
 
 def run(run: Run) -> None:
     """Writes naturalness/<model>.json for the first and the last model of the run: {"forget" | "retain":
-    {"perplexity_original", "ratings", "agreement_with_likelihood", "n"}}."""
+    {"perplexity_original", "ratings", "agreement", "n"}}. agreement: of the judge's
+    ratings with the likelihood and with the shape of the answers."""
     settings, examined = run.config.naturalness, subject(run)
     scorer, original = Scorer(run, examined), hf.load_params(examined.path, examined.model, run.mesh)
     for name in evaluate.ends(run):
@@ -48,9 +50,12 @@ def run(run: Run) -> None:
                 judged = _judging.judge(
                     rows, Path(settings.judge.journal), settings.judge.llm.to_dict(), settings.judge.temperature
                 )
-                pairs = [(r, a) for r, a in zip(judged["by_row"], logprobs / tokens) if r is not None]
+                shapes = [shape(answer["text"].strip()) for answer in rows]
+                proxies = {name: [one[name] for one in shapes] for name in shapes[0]}
                 row["ratings"] = judged["ratings"]
-                row["agreement_with_likelihood"] = _judging.rank_correlation(*map(list, zip(*pairs))) if pairs else None
+                row["agreement"] = _judging.agreement(
+                    judged["by_row"], {"likelihood": (logprobs / tokens).tolist(), **proxies}
+                )
             table[where] = row
         if processes.first():
             files.write_json(run.workdir / "naturalness" / f"{name}.json", table)

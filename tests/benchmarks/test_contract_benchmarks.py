@@ -10,7 +10,7 @@ import pytest
 from configs import grpo
 from rule_jax import plugin
 from rule_jax.benchmarks import _judges
-from rule_jax.stages import _benchmark, _figures
+from rule_jax.stages import Run, _benchmark, _figures
 from rule_jax.types import Continuations, PromptRecord, ScoringTask, Task, TokenScores
 
 
@@ -152,6 +152,25 @@ def test_a_figure_that_cannot_be_computed_is_null_with_a_reason():
         "bbh": {"n": 0, "all": None, "reasons": {"all": "no query of it is short enough for the model"}}
     }
     assert _figures.explained({"x": {"auc": math.inf, "n": 1}})["x"]["reasons"] == {"auc": "it is not a finite number"}
+
+
+@pytest.mark.parametrize(
+    ("name", "earlier"),
+    [
+        ("rwku", {"forget_earlier/forget_qa"}),
+        ("muse", {"forget_earlier_raw/knowmem_forget", "forget_earlier_raw/verbmem_forget"}),
+        ("tofu", {"forget_earlier/forget"}),
+        ("jsonl", {"forget_earlier/forget"}),
+    ],
+)
+def test_what_earlier_requests_forgot_is_asked_again(name, earlier, tmp_path):
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+    before, now = (PLACES[name](tmp_path / folder) for folder in ("first", "second"))
+    config: Any = grpo.get_config()
+    config.data.update({"source": name, "path": now, "earlier": (before,)})
+    made = _benchmark.benchmark(Run(config, tmp_path, tmp_path, None))  # type: ignore[arg-type]
+    assert {task.name for task in made.tasks if "earlier" in task.name} == earlier
 
 
 def test_tasks_of_several_targets_are_put_together():

@@ -201,6 +201,18 @@ def test_what_the_model_cannot_take_is_counted_at_the_top(workdir):
     assert table["evaluation"] == {"missing": [], **notes}
 
 
+def test_a_judge_s_ratings_stand_beside_what_agrees_with_them(workdir):
+    rated = {"mean": 0.62, "n": 8, "unjudged": 0, "agreement": {"within_one": 0.75, "rank_correlation": 0.9}}
+    told = {"n": 8, "perplexity_original": 12.34, "ratings": {"readability": rated}}
+    told["agreement"] = {"likelihood": 0.5, "repetition": -0.25, "words": None}
+    (workdir / "naturalness").mkdir()
+    (workdir / "naturalness" / "base.json").write_text(json.dumps({"forget": told}))
+    words = "".join(Page(write(workdir).read_text(encoding="utf-8")).text)
+    assert "perplexity 12.3 under the original model (8 answers)" in words
+    assert "readability 62.0% (its two runs within one point in 75.0% of 8)" in words
+    assert "rank correlation of the rating with likelihood 0.50, repetition -0.25, length unknown." in words
+
+
 def test_no_evaluated_model_is_an_error(workdir, tmp_path):
     (workdir / "evaluate").rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="no evaluated model"):

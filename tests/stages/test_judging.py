@@ -54,6 +54,13 @@ def test_the_truth_is_told_where_truth_is_rated():
     assert "a poet" not in asked["readability"]
 
 
+def test_each_proxy_is_compared_with_the_ratings_over_what_was_rated():
+    proxies = {"likelihood": [-1.0, -9.0, -2.0, -3.0], "repetition": [0.0, 5.0, 0.5, 0.9], "words": [4.0] * 4}
+    found = _judging.agreement([0.9, None, 0.5, 0.1], proxies)
+    assert found == {"likelihood": pytest.approx(1.0), "repetition": pytest.approx(-1.0), "words": None}
+    assert _judging.agreement([None, None], {"words": [1.0, 2.0]}) == {"words": None}
+
+
 def test_rank_correlation_needs_two_values():
     assert _judging.rank_correlation([1.0, 1.0], [0.0, 1.0]) is None
     assert _judging.rank_correlation([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]) == pytest.approx(-1)
