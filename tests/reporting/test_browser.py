@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from rule_jax.reporting import comparison_page, page
-from tests.reporting.synthetic import make_run
+from tests.reporting.synthetic import MODELS, edit, make_run
+from tests.reporting.test_published import rwku
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
@@ -46,6 +47,8 @@ def artefacts(tmp_path):
 def html(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
     first = make_run(folder / "first")
+    for model in MODELS:  # the widest table is that of a benchmark
+        edit(first / "evaluate" / model / "metrics.json", lambda figures: figures.update(rwku(0.9, 0.6, 0.3)))
     if request.param == "report":
         return page.write(first)
     return comparison_page.write([first, make_run(folder / "second", seed=8)], folder / "comparison")
