@@ -160,7 +160,7 @@ def test_rwku_counts_what_512_positions_do_not_hold(evaluated, tmp_path):
     assert figures["triviaqa"]["n"] + too_long.get("triviaqa", {"left_out": 0})["left_out"] == asked["triviaqa"]
     assert figures["mmlu"]["n"] + too_long["mmlu"]["left_out"] == too_long["mmlu"]["of"]
     page = (tmp_path / "run" / "report" / "report.html").read_text(encoding="utf-8")
-    assert f"of {asked['retain_bbh']} of BBH {asked['retain_bbh']} left out" in page[: page.index("</section>")]
+    assert f"BBH, {asked['retain_bbh']} of {asked['retain_bbh']} left out" in page[: page.index("</section>")]
     compat, standard = report["published"]
     assert compat["reading"] == "compat"
     heads = [f"{column['group']} {column['name']}" for column in standard["columns"]]

@@ -195,7 +195,7 @@ def test_what_the_model_cannot_take_is_counted_at_the_top(workdir):
     notes = {"too_long": {"bbh": found, "forget_qa": {**found, "left_out": 1, "cut": 3, "of": 9}}}
     (workdir / "evaluate" / "notes.json").write_text(json.dumps(notes))
     page = write(workdir).read_text(encoding="utf-8")
-    told = "of 27 of BBH 12 left out; of 9 of Target: questions (RWKU QA) 1 left out, 3 cut at the beginning."
+    told = "BBH, 12 of 27 left out; Target: questions (RWKU QA), 1 of 9 left out, 3 cut at the beginning."
     assert f"{sentence}: {told}" in page[: page.index("</section>")]
     table = json.loads((workdir / "report" / "metrics.json").read_text(encoding="utf-8"))
     assert table["evaluation"] == {"missing": [], **notes}
