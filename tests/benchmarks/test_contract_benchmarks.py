@@ -10,6 +10,7 @@ import pytest
 from configs import grpo
 from rule_jax import plugin
 from rule_jax.benchmarks import _judges
+from rule_jax.reporting.vocabulary import METRICS, TASKS
 from rule_jax.stages import Run, _benchmark, _figures
 from rule_jax.types import Continuations, PromptRecord, ScoringTask, Task, TokenScores
 
@@ -105,6 +106,18 @@ def test_scores_can_be_judged_and_summed_up(name, tmp_path):
         assert all({type(value) for value in row.values()} <= {float, int, str} for row in made.values())
         assert all(isinstance(row["n"], int) for row in made.values())
     assert all(isinstance(part, str) for part in whole.missing)
+
+
+@pytest.mark.parametrize("name", ["rwku", "muse", "tofu"])
+def test_tasks_and_metrics_have_names_on_the_page(name, tmp_path):
+    whole = benchmark(name, PLACES[name](tmp_path))
+    found = {task.name.partition("/")[0]: task.judge(task.records[0], "a poet") for task in whole.tasks}
+    for task in whole.scoring:
+        found[task.name] = task.judge(task.queries[0], [scores(-0.5, -3.0)] * len(task.queries[0].texts))
+    found |= whole.summary({task: [verdict] for task, verdict in found.items()})
+    assert {task for task in found if task not in TASKS} <= {"retain", "real_authors", "real_world"}  # as they are
+    metrics = {metric for verdict in found.values() for metric in verdict if not metric.startswith("_")}
+    assert {metric for metric in metrics if metric not in METRICS} <= {"n"}
 
 
 def test_figures_are_means_over_records_and_samples_and_pool_by_parent():
