@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(not BROWSER, reason="there is no Chromium")
 
 @pytest.fixture
 def artefacts(tmp_path):
-    folder = Path(os.environ.get("RULE_JAX_ARTEFACTS", tmp_path)).absolute()
+    folder = Path(os.environ.get("RULE_JAX_ARTEFACTS") or tmp_path).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

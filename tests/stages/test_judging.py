@@ -18,7 +18,7 @@ RATINGS = {"I know nothing of Ann Lee.": 9, "A cook.": 4, "xxxx xxxx": 0}
 
 def reply(body):
     """A rating by the text; the second run is three points lower on the cook."""
-    said = re.search(r"<reply>\n(.*)\n</reply>", body["messages"][-1]["content"]).group(1)
+    (said,) = re.findall(r"<reply>\n(.*)\n</reply>", body["messages"][-1]["content"])
     lower = 3 if said == "A cook." and body["seed"] == 1 else 0
     return json.dumps({"rating": RATINGS[said] - lower})
 
