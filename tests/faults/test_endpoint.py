@@ -18,12 +18,17 @@ def judge(port):
     """A server in a process of its own, that can be killed."""
     process = subprocess.Popen([sys.executable, "-m", "tests.fake_llm", str(port)], cwd=ROOT)
     try:
-        while socket.socket().connect_ex(("127.0.0.1", port)):
+        while not listens(port):
             assert process.poll() is None
         yield process
     finally:
         process.kill()
         process.wait()
+
+
+def listens(port):
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
