@@ -1,5 +1,6 @@
 """What people and schedulers do to a run: told to end, started twice, started with another config."""
 
+import itertools
 import random
 import signal
 import time
@@ -27,13 +28,16 @@ def test_a_run_that_goes_on_refuses_another_one_and_another_config(trials, tmp_p
     trials.settle("another run on the same workdir", workdir, run, times=3)
 
 
-def terminate(trials, workdir, seed):
-    """SIGTERM at random moments until the run is done. Returns how often it was told."""
-    chance, times = random.Random(seed), 0
-    while not told(run := trials.start(workdir), chance.random() * trials.seconds / 4):
-        times += 1
-    trials.settle(f"SIGTERM, {trials.recipe}", workdir, run, times)
-    return times
+def terminate(trials, place, times):
+    """SIGTERM at random moments, run after run, until so many were sent; each run is then let go to its end."""
+    sent = 0
+    for seed in itertools.count():
+        chance, workdir, before = random.Random(seed), place / f"run{seed}", sent
+        while not told(run := trials.start(workdir), chance.random() * trials.seconds / 4):
+            sent += 1
+        trials.settle(f"SIGTERM, {trials.recipe}", workdir, run, sent - before)
+        if sent >= times:
+            return
 
 
 def told(run, seconds):
@@ -49,7 +53,7 @@ def told(run, seconds):
 
 @pytest.mark.slow
 def test_sigterm_saves_and_ends(trials, tmp_path):
-    assert sum(terminate(trials, tmp_path / f"run{seed}", seed) for seed in range(3)) >= 9
+    terminate(trials, tmp_path, 9)
 
 
 @pytest.fixture(scope="module")
@@ -62,4 +66,4 @@ def baselines(nursery, tally, tmp_path_factory):
 
 @pytest.mark.slow
 def test_sigterm_saves_a_baseline_and_ends_it(baselines, tmp_path):
-    assert sum(terminate(baselines, tmp_path / f"run{seed}", seed) for seed in range(3)) >= 6
+    terminate(baselines, tmp_path, 6)
