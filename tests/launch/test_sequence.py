@@ -68,7 +68,8 @@ def test_two_requests_run_and_are_not_run_again(tmp_path):
         f"--cache_dir={tmp_path / 'cache'}",
     ]
     stages = "--config.stages=('prepare_data','rejection_steering','boundary_optimization','evaluate','export')"
-    line = [sys.executable, "-m", "launch.sequence", *flags, *TINY, stages, "--config.boundary_optimization.steps=2"]
+    fewer = ["--config.boundary_optimization.steps=2", "--config.data.world.boundary_share=0.25"]
+    line = [sys.executable, "-m", "launch.sequence", *flags, *TINY, stages, *fewer]
 
     def run() -> str:
         done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True)
