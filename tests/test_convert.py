@@ -17,7 +17,7 @@ from rule_jax import files, hf, programs
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.convert import convert
 from rule_jax.errors import UserError
-from rule_jax.main import plain
+from rule_jax.files import plain
 from rule_jax.models import lora
 from tests.models.make_golden import weights
 
