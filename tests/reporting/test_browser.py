@@ -15,7 +15,7 @@ import pytest
 
 from rule_jax.reporting import comparison_page, page
 from tests.reporting.synthetic import MODELS, edit, make_run
-from tests.reporting.test_published import rwku
+from tests.reporting.test_published_tables import rwku
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
