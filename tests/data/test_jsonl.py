@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -208,18 +209,19 @@ def test_a_disk_that_refuses_is_named(tmp_path):
     assert text.endswith("Make room, or choose another place.")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is a device of Linux")
-def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
+def test_a_disk_that_refuses_keeps_the_old_file(tmp_path):
     path = tmp_path / "records.jsonl"
     old = PromptRecord("Who?", "forget", "Ina Volk")
     jsonl.write(path, [old])
-    opened = Path.open
-    monkeypatch.setattr(Path, "open", lambda self, *args, **kwargs: opened(Path("/dev/full"), *args, **kwargs))
-    assert "records.jsonl cannot be written: No space left on device. Make room" in message(
-        jsonl.write, path, [old] * 9
-    )
-    monkeypatch.undo()
+    allowed, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size * 2, most))
+    try:
+        text = message(jsonl.write, path, [old] * 9)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (allowed, most))
+    assert "records.jsonl cannot be written: File too large. Make room" in text
     assert jsonl.read(path) == (old,)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_that_the_builder_wrote_is_read_with_its_refusals(tmp_path):
