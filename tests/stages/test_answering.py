@@ -52,7 +52,7 @@ def alone(tiny, tokenizer, prompt):
     rollout = generate(
         model,
         params,
-        batching.pad_prompts([ids], len(ids)),
+        batching.pad_prompts([ids], POSITIONS - NEW),  # one program for all of them
         jax.random.key(0),
         jnp.zeros(1, jnp.int32),
         jnp.float32(0),
