@@ -42,7 +42,7 @@ from rule_jax.errors import UserError, nearest, one_line
 from rule_jax.models import lora
 from rule_jax.ops.work import Work, work
 from rule_jax.planning.machines import Ceilings, ceilings, seconds
-from rule_jax.stages import Run, Subject, boundary_optimization, rejection_steering
+from rule_jax.stages import TRAINING, Run, Subject, boundary_optimization, rejection_steering
 from rule_jax.stages._scoring import score
 from rule_jax.stages._updates import Updates
 from rule_jax.stages._weights import as_reference, on_device
@@ -275,6 +275,8 @@ def configured() -> Any:
     rebo.samples, rebo.max_new_tokens = GROUP.value, NEW_TOKENS.value
     config.rejection_steering.batch = PROMPTS.value * GROUP.value
     config.rejection_steering.microbatches = rebo.microbatches
+    earlier = {*TRAINING} - {boundary_optimization.STAGE}  # the step that is timed begins from the model that was named
+    config.stages = tuple(stage for stage in config.stages if stage not in earlier)
     return config
 
 
