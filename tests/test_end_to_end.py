@@ -280,9 +280,8 @@ def checkpoint_bytes(stage: Path) -> int:
     return sum(file.stat().st_size for file in newest.rglob("*") if file.is_file())
 
 
-@pytest.mark.parametrize(
-    ("recipe", "groups"), [("ppo", 4), pytest.param("grpo_replay", 2, marks=pytest.mark.slow)], ids=["ppo", "replay"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("recipe", "groups"), [("ppo", 4), ("grpo_replay", 2)], ids=["ppo", "replay"])
 def test_critic_coefficient_and_replayed_groups_come_back_too(finished, tmp_path, recipe, groups):
     """Killed while groups are replayed: policy, critic, adaptive KL coefficient and buffer end with the same bits."""
     _, cache, _ = finished
@@ -355,6 +354,7 @@ def test_rejection_steering_stops_when_its_dosage_is_enough(finished, tmp_path):
         assert steps[-1] == last
 
 
+@pytest.mark.slow
 def test_a_later_request_starts_from_the_export_and_keeps_an_eye_on_the_earlier_one(finished, tmp_path):
     """Two new targets at once, from a user's own files; the world's people were forgotten by the run before."""
     workdir, cache, _ = finished

@@ -19,6 +19,7 @@ def snapshot(folder):
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file() and file.name != ".lock"}
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_before_a_checkpoint_is_saved(trials, tmp_path):
     before = trials.halfway(tmp_path / "before", "boundary_optimization", "export")
     checkpoints = before / "boundary_optimization" / "checkpoints"
