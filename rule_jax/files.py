@@ -7,12 +7,22 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from rule_jax.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What a field of a JSON object may hold: the words for it in a message, and whether a value is such a thing."""
+
+    expected: str
+    accepts: Callable[[Any], bool]
+    required: bool = True
 
 
 @contextmanager

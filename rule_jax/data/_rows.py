@@ -16,20 +16,12 @@ from typing import Any, NamedTuple
 
 from rule_jax import files
 from rule_jax.errors import UserError, nearest
+from rule_jax.files import Field
 
 LINES = (".jsonl", ".ndjson")
 LISTED_FAULTS = 20
 LISTED_NAMES = 40
 SHOWN_CHARACTERS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """What a field of a row may hold: the words for it in a message, and whether a JSON value is such a thing."""
-
-    expected: str
-    accepts: Callable[[Any], bool]
-    required: bool = True
 
 
 # What else a row must be, beyond what each field holds: the well-formed fields of a row -> (field, what was found, what

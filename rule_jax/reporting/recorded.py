@@ -4,25 +4,18 @@ What else an object has is let pass. A file that is absent, no JSON or of anothe
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rule_jax import files
 from rule_jax.errors import UserError
+from rule_jax.files import Field
 
 LARGEST = 1e300  # of a number: means and intervals of larger ones are none
 
 
-class Kind(NamedTuple):
-    """What a field holds: the words for it in a message, and whether a JSON value is such a thing; None is absence."""
-
-    expected: str
-    accepts: Callable[[Any], bool]
-    required: bool = True
-
-
-Shape = Mapping[str, Kind]
+Shape = Mapping[str, Field]  # null is absence
 
 
 def _is_number(value: Any) -> bool:
@@ -49,28 +42,28 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and 0 <= value < LARGEST
 
 
-TEXT, SOME_TEXT = Kind("a text", _is_text), Kind("a text", _is_text, required=False)
-JUDGED = Kind("an object of numbers", _are_figures, required=False)
+TEXT, SOME_TEXT = Field("a text", _is_text), Field("a text", _is_text, required=False)
+JUDGED = Field("an object of numbers", _are_figures, required=False)
 ANSWER: Shape = {
     **dict.fromkeys(("task", "prompt", "text"), TEXT),
     **dict.fromkeys(("kind", "target", "entity"), SOME_TEXT),
-    "answers": Kind("a list of texts", _are_texts, required=False),
+    "answers": Field("a list of texts", _are_texts, required=False),
     "judged": JUDGED,
 }
 JUDGEMENT: Shape = {"task": TEXT, "judged": JUDGED}
 SCORED: Shape = {**JUDGEMENT, "source": TEXT}
 STEP: Shape = {
     "stage": TEXT,
-    "step": Kind("a count", _is_count),
-    "tokens": Kind("a number", lambda value: _is_number(value) and abs(value) < LARGEST, required=False),
+    "step": Field("a count", _is_count),
+    "tokens": Field("a number", lambda value: _is_number(value) and abs(value) < LARGEST, required=False),
 }
 TAUGHT: Shape = {"response": SOME_TEXT}
-CLOCK: Shape = {"time_s": Kind("an object of seconds", _are_figures)}
-COUNTED: Shape = {"tokens": Kind("a count", _is_count, required=False)}  # evaluate/notes.json
+CLOCK: Shape = {"time_s": Field("an object of seconds", _are_figures)}
+COUNTED: Shape = {"tokens": Field("a count", _is_count, required=False)}  # evaluate/notes.json
 _NO_FIGURES = {  # of a row of figures
-    "n": Kind("a count", _is_count, required=False),
-    "per_target": Kind("an object of numbers for each target", _are_by_target, required=False),
-    "reasons": Kind("an object", lambda value: isinstance(value, dict), required=False),
+    "n": Field("a count", _is_count, required=False),
+    "per_target": Field("an object of numbers for each target", _are_by_target, required=False),
+    "reasons": Field("an object", lambda value: isinstance(value, dict), required=False),
 }
 
 
@@ -99,12 +92,12 @@ def figures(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _checked(values: dict[str, Any], shape: Shape, where: str) -> dict[str, Any]:
-    for name, kind in shape.items():
+    for name, field in shape.items():
         value = values.get(name)
-        if value is None and kind.required:
+        if value is None and field.required:
             raise UserError(f"{where}: {name!r} is missing (has {sorted(values)}). Run the stage that writes it again.")
-        if value is not None and not kind.accepts(value):
-            raise _unlike(f"{where}, {name}", value, kind.expected)
+        if value is not None and not field.accepts(value):
+            raise _unlike(f"{where}, {name}", value, field.expected)
     return values
 
 

@@ -33,8 +33,8 @@ def check(run: Run) -> None:
 
 def run(run: Run) -> None:
     """Writes naturalness/<model>.json for the first and the last model of the run: {"forget" | "retain":
-    {"perplexity_original", "ratings", "agreement", "n"}}. agreement: of the judge's
-    ratings with the likelihood and with the shape of the answers."""
+    {"perplexity_original", "ratings", "agreement", "n"}}. agreement: of the judge's ratings with the likelihood and
+    with the shape of the answers."""
     settings, examined = run.config.naturalness, subject(run)
     scorer, original = Scorer(run, examined), hf.load_params(examined.path, examined.model, run.mesh)
     for name in evaluate.ends(run):
