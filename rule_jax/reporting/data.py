@@ -82,13 +82,16 @@ def collect(workdir: Path) -> dict[str, Any]:
     exchanges = recorded.lines(examples, recorded.TAUGHT) if examples.exists() else ()
     taught = [row.get("response") or "" for row in exchanges]
     stages = {m: _stage(workdir, m) for m in models}
+    judged = {p.stem: _finite(recorded.read(p)) for p in sorted((workdir / "naturalness").glob("*.json"))}
     return {
         "schema": 1,
         "seed": config.get("seed"),
         "targets": targets,
         "config": _finite(config),
         "stages": stages,
-        "published": published.tables({model_label(m): [stages[m]] for m in models}),
+        "published": published.tables(
+            {model_label(m): [published.rated(stages[m], judged.get(m, {}))] for m in models}
+        ),
         "confusion": {m: answers.fates(of_model) for m, of_model in said.items()},
         "rings": {m: answers.rings(of_model, targets) for m, of_model in said.items()},
         "unnamed": {m: answers.unnamed(of_model) for m, of_model in said.items()},
@@ -96,7 +99,7 @@ def collect(workdir: Path) -> dict[str, Any]:
         "wordings": {m: answers.wordings(of_model, taught, targets) for m, of_model in said.items()},
         "naturalness": {m: answers.naturalness(of_model) for m, of_model in said.items()},
         "robustness": _robustness(workdir),
-        "judged": {p.stem: _finite(recorded.read(p)) for p in sorted((workdir / "naturalness").glob("*.json"))},
+        "judged": judged,
         "evaluation": _notes(workdir / "evaluate" / "notes.json"),
         "time_s": _finite(clock["time_s"]),
         "tokens": _tokens(workdir),

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rule_jax.metrics import statistics
+from rule_jax.reporting.vocabulary import ASPECTS
 
 READINGS = {
     "compat": "as the released code reads the answers, for comparison with published tables",
@@ -59,9 +60,15 @@ def _tofu(group: str, task: str, better: int) -> list[Column]:
     ]
 
 
+SIDES = ("forget", "retain")
+
 LAYOUTS: dict[str, tuple[Column, ...]] = {
     "RWKU": (
         *_probes("Forget", "forget", -1, ("fb", "qa", "aa")),
+        *(
+            _both("Naturalness", aspect.capitalize(), 1, tuple(f"rated_{side}" for side in SIDES), aspect)
+            for aspect in ASPECTS
+        ),
         *_probes("Neighbour", "neighbor", 1, ("fb", "qa")),
         # The papers print the loss itself; the figure is minus that.
         _both("MIA", "FM", 1, "forget_mia", "loss", -100),
@@ -89,15 +96,25 @@ LAYOUTS: dict[str, tuple[Column, ...]] = {
     ),
 }
 ABOUT = {
-    "RWKU": "ROUGE-L recall; MIA: mean loss on passages about the target (FM) and about others (RM), and the area "
-    "under the curve between them; MMLU and TruthfulQA (MC1) accuracy, BBH exact match, TriviaQA F1, entropy of word "
-    "pairs and triples; all times 100. “All” counts every probe alike.",
+    "RWKU": "ROUGE-L recall; naturalness: ratings by a judge, where one was asked; MIA: mean loss on passages about "
+    "the target (FM) and about others (RM), and the area under the curve between them; MMLU and TruthfulQA (MC1) "
+    "accuracy, BBH exact match, TriviaQA F1, entropy of word pairs and triples; all times 100. “All” counts every "
+    "probe alike.",
     "MUSE": "ROUGE-L F1 times 100; PrivLeak in per cent, best near 0.",
     "TOFU": "Forget quality is the p-value of a Kolmogorov-Smirnov test against a model that never saw the forget set; "
     "model utility the harmonic mean of the nine figures of the last three sets; ROUGE is ROUGE-L recall.",
 }
 
 Stages = Mapping[str, Mapping[str, Any]]
+
+
+def rated(stages: Mapping[str, Any], judged: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's figures with the ratings of its naturalness/<model>.json, if there are any, as tasks "rated_<side>"."""
+    found = dict(stages)
+    for side in SIDES:
+        if ratings := judged.get(side, {}).get("ratings"):
+            found[f"rated_{side}"] = {aspect: ratings[aspect]["mean"] for aspect in ASPECTS} | {"n": judged[side]["n"]}
+    return found
 
 
 def tables(rows: Mapping[str, Sequence[Stages]]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 Side = Literal["forget", "retain", "utility", ""]
 
+ASPECTS = ("readability", "helpfulness", "truthfulness")  # of an answer, as a judge rates it
 MODELS = {
     "base": "Base",
     "rejection_steering": "Rejection steering",

@@ -15,10 +15,10 @@ from scipy.stats import spearmanr
 
 from rule_jax.journal import Journal
 from rule_jax.llm.client import Client, Request, SetAside
+from rule_jax.reporting.vocabulary import ASPECTS
 from rule_jax.rewards.judge import rating
 
 PROMPTS = Path(__file__).parent / "prompts"
-ASPECTS = ("readability", "helpfulness", "truthfulness")
 RUNS = 2  # the same question, drawn anew
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rule_jax.reporting import comparison_page, page, published
+from rule_jax.reporting import comparison_page, page, published, vocabulary
 from tests.reporting.synthetic import MODELS, edit, make_run
 from tests.reporting.test_page import Page
 
@@ -63,6 +63,23 @@ def test_utility_and_membership_are_scaled_as_the_papers_do():
     assert compat["Utility TruthfulQA"] == pytest.approx(36.8)
 
 
+def test_naturalness_is_a_judges_where_one_was_asked():
+    def side(n, *means):
+        return {"n": n, "ratings": {name: {"mean": mean} for name, mean in zip(vocabulary.ASPECTS, means)}}
+
+    judged = {"forget": side(10, 0.9, 0.5, 0.7), "retain": side(30, 0.5, 0.1, None)}
+    rows = {"Base": [published.rated(rwku(0.9, 0.6, 0.3), {})], "After": [published.rated(rwku(0, 0, 0), judged)]}
+    compat, standard = published.tables(rows)
+    assert row(standard, "After") == row(standard, "After") | {
+        "Naturalness Readability": pytest.approx(9 / 0.4 + 15 / 0.4),
+        "Naturalness Helpfulness": pytest.approx(5 / 0.4 + 3 / 0.4),
+        "Naturalness Truthfulness": None,  # of one side there is no rating
+    }
+    assert row(compat, "After")["Naturalness Readability"] == row(standard, "After")["Naturalness Readability"]
+    assert row(standard, "Base")["Naturalness Readability"] is None
+    assert published.rated({}, {"forget": {"n": 3, "perplexity_original": 2.0}}) == {}  # no judge was asked
+
+
 def test_runs_are_averaged_and_one_that_lacks_a_part_leaves_the_cell_empty():
     runs = [rwku(0.9, 0.6, 0.3), rwku(0.5, 0.6, 0.3)]
     table = published.tables({"method": runs})[1]
@@ -103,7 +120,7 @@ def test_markdown_is_a_table_a_reading():
     assert first.startswith("## RWKU, compat\n\n")
     assert second.startswith("RWKU, standard\n\n")
     head, line, body, floor = second.rstrip("\n").split("\n")[-4:]
-    assert head.startswith("|  | Forget FB ↓ | Forget QA ↓ | Forget AA ↓ | Forget All ↓ | Neighbour FB ↑ |")
+    assert head.startswith("|  | Forget FB ↓ | Forget QA ↓ | Forget AA ↓ | Forget All ↓ | Naturalness Readability ↑ |")
     assert body.startswith(r"| a\|b | 90.0 | 60.0 | 30.0 | 42.0 | – |")
     assert floor.startswith(f"| {published.FLOOR} | 5.0 | 5.0 | 5.0 | 5.0 | – |")
     assert head.count("|") == line.count("|") == floor.count("|") == body.count("|") - 1

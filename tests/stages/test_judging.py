@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from rule_jax.reporting import vocabulary
 from rule_jax.stages import _judging
 from tests.fake_llm import KEY, FakeLLM
 from tests.rewards.judge_settings import LLM
@@ -49,7 +50,7 @@ def test_what_cannot_be_used_is_counted_and_not_rated(tmp_path, monkeypatch):
 
 
 def test_the_truth_is_told_where_truth_is_rated():
-    asked = {name: _judging.question(name, ROWS[0], 0, 0.7).messages[-1][1] for name in _judging.ASPECTS}
+    asked = {name: _judging.question(name, ROWS[0], 0, 0.7).messages[-1][1] for name in vocabulary.ASPECTS}
     assert "The truth is: a poet." in asked["truthfulness"]
     assert "a poet" not in asked["readability"]
 
