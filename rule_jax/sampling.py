@@ -20,9 +20,11 @@ def row_keys(key: jax.Array, rows_B: jax.Array, samples: int) -> jax.Array:
 def sample_token(keys_BG: jax.Array, logits_BGV: jax.Array, temperature: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(token_BG, logprob_BG): drawn from softmax(logits / temperature), or the argmax at temperature 0.
 
-    The log-probability is the one under the distribution that was drawn from; for greedy it is that at temperature 1.
+    logits_BGV: G is 1 where all samples draw from the same. The log-probability is the one under the distribution that
+    was drawn from; for greedy it is that at temperature 1.
     """
     logp_BGV = log_softmax(logits_BGV, jnp.where(temperature > 0, temperature, 1.0))
+    logp_BGV = jnp.broadcast_to(logp_BGV, (*keys_BG.shape, logp_BGV.shape[-1]))
     token_BG = jax.lax.cond(
         temperature > 0,
         lambda: jax.vmap(jax.vmap(jax.random.categorical))(keys_BG, logp_BGV),
@@ -61,8 +63,7 @@ def generate(
         return token_BG, jnp.where(done_BG, 0.0, logp_BG), done_BG | jnp.isin(token_BG, eos)
 
     last_BD, cache = model.prefill(params, prompts, G, max(R - 1, 1))  # the loop is traced even where it never runs
-    hidden_BGD = jnp.broadcast_to(last_BD[:, None], (B, G, last_BD.shape[-1]))
-    token_BG, logp_BG, done_BG = draw(hidden_BGD, 0, jnp.zeros((B, G), bool))
+    token_BG, logp_BG, done_BG = draw(last_BD[:, None], 0, jnp.zeros((B, G), bool))
     response_BGR = jnp.full((B, G, R), eos[0]).at[:, :, 0].set(token_BG)
     logp_BGR = jnp.zeros((B, G, R)).at[:, :, 0].set(logp_BG)
     length_BG = jnp.ones((B, G), jnp.int32)

@@ -50,7 +50,7 @@ def test_every_phase_is_timed_and_its_work_counted(directory):
     projections, head = 2 * L * (4 * D * D + 3 * D * F), 2 * D * V
     assert phases["score"]["flops"] == texts * T * (projections + head + L * 4 * T * D)
     # Every first token comes from the prompts; the loop reads all but the last, beside the prompt and all room.
-    prompt = B * P * (projections + L * 4 * P * D) + texts * head
+    prompt = B * (P * (projections + L * 4 * P * D) + head)
     drawn = texts * (R - 1) * (projections + head + L * 4 * (P + R - 1) * D)
     assert phases["rollout"]["flops"] == prompt + drawn
     assert phases["step"]["flops"] == phases["rollout"]["flops"] + phases["update"]["flops"]
