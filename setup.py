@@ -42,6 +42,7 @@ setup(
     extras_require={
         "test": [
             "pytest>=9.2,<10",
+            "pytest-xdist>=3.8,<4",
             "ruff>=0.17.6,<0.18",
             "pyright>=1.1.414,<2",
             "hypothesis>=6.155,<7",

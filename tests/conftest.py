@@ -12,7 +12,11 @@ os.environ["XLA_FLAGS"] = (
 )
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 # What was compiled once is not compiled again: a second run takes a third of the first one's time.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{tempfile.gettempdir()}/rule_jax_tests_{os.getuid()}")
+# Each of several workers has a cache of its own: JAX does not write an entry at once.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR",
+    f"{tempfile.gettempdir()}/rule_jax_tests_{os.getuid()}{os.environ.get('PYTEST_XDIST_WORKER', '')}",
+)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # No test reaches for the hub; data sets in its layout are made on the spot and cached beside them.

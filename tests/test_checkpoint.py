@@ -1,6 +1,7 @@
 """rule_jax.checkpoint: what was saved comes back bit for bit, on any mesh, and a half-written save does not count."""
 
 import dataclasses
+import gc
 import resource
 
 import jax
@@ -12,7 +13,17 @@ from rule_jax import programs, sharding, telemetry
 from rule_jax.checkpoint import Checkpoints, Restored, identity, load_params, read_about
 from rule_jax.errors import UserError
 
+# Orbax reads and writes arrays side by side; when one fails, the others are dropped without being awaited.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine")
+
 OPTIMIZER = programs.optimizer(b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, max_grad_norm=1.0, moments_dtype="float32")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten():
+    """What was dropped is collected here, and not in the midst of another file's test."""
+    yield
+    gc.collect()
 
 
 def state_at(model, params, mesh, step):
@@ -189,11 +200,6 @@ def _largest(folder, pattern="**/*"):
     return max((file for file in folder.glob(pattern) if file.is_file()), key=lambda file: file.stat().st_size)
 
 
-# Orbax reads arrays side by side; those that were not read yet when one failed are dropped without being awaited.
-abandoned = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine")
-
-
-@abandoned
 @pytest.mark.parametrize("item", ["params", "rest", "beside", "about", "metrics"])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
@@ -226,7 +232,6 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     assert (tmp_path / "damaged" / "3").is_dir()
 
 
-@abandoned
 def test_a_half_deleted_checkpoint_gives_way_and_with_none_left_there_is_none(tmp_path, model_and_params, one_device):
     model, params = model_and_params
     with Checkpoints(tmp_path / "checkpoints", keep=3) as checkpoints:
@@ -242,7 +247,6 @@ def test_a_half_deleted_checkpoint_gives_way_and_with_none_left_there_is_none(tm
         assert checkpoints.restore(like) is None
 
 
-@abandoned
 def test_what_a_disk_refuses_is_told_in_its_own_words_and_costs_no_earlier_checkpoint(
     tmp_path, model_and_params, one_device
 ):
@@ -267,7 +271,6 @@ def test_what_a_disk_refuses_is_told_in_its_own_words_and_costs_no_earlier_check
     assert_same(load_params(tmp_path / "checkpoints", model, one_device, step=2), params)
 
 
-@abandoned
 def test_a_stage_that_is_done_says_what_to_do_when_its_checkpoint_is_damaged(tmp_path, model_and_params, one_device):
     model, params = model_and_params
     directory = tmp_path / "rejection_steering" / "checkpoints"
@@ -280,7 +283,6 @@ def test_a_stage_that_is_done_says_what_to_do_when_its_checkpoint_is_damaged(tmp
     assert_same(load_params(directory, model, one_device, step=1), params)
 
 
-@abandoned
 def test_a_checkpoint_of_another_model_is_no_damaged_one(tmp_path, model_and_params, one_device, tiny):
     model, params = model_and_params
     with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
