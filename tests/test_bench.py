@@ -59,6 +59,7 @@ def test_every_phase_is_timed_and_its_work_counted(directory):
     assert phases["rollout"]["tokens_per_s"] == pytest.approx(texts * R / phases["rollout"]["median_s"])
 
 
+@pytest.mark.slow
 def test_some_phases_as_a_table_with_an_adapter_and_a_critic(directory):
     done = bench(
         directory,

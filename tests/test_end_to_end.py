@@ -236,6 +236,7 @@ def assert_same_bits(one: Path, other: Path) -> None:
         np.testing.assert_array_equal(ours[name], value, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_lora_run_is_small_resumes_to_the_same_bits_and_its_adapter_is_its_export(finished, tmp_path):
     whole, cache, _ = finished
     stages = "'prepare_data','rejection_steering','boundary_optimization','export'"

@@ -234,6 +234,7 @@ def test_a_finished_sweep_runs_nothing_and_makes_the_same_table_of_its_runs(fini
     assert "2 points, 0 to run on 1 at a time: about 0 min" in out
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_to_the_same_table(finished):
     """The run outlives its sweep and is waited for."""
     whole, _ = finished

@@ -60,6 +60,7 @@ def test_what_is_certain_is_less_than_what_is_compiled(config):
         assert 0.1 * most < searching.certain(run, made) < most
 
 
+@pytest.mark.slow
 def test_as_many_shapes_as_are_wanted(config):
     found = list(searching.search(config, jax.devices()[:2], ROOMY, 2))
     assert [one.fits for one in found] == [True, True]
