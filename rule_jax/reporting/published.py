@@ -113,7 +113,7 @@ def rated(stages: Mapping[str, Any], judged: Mapping[str, Any]) -> dict[str, Any
     found = dict(stages)
     for side in SIDES:
         if ratings := judged.get(side, {}).get("ratings"):
-            found[f"rated_{side}"] = {aspect: ratings[aspect]["mean"] for aspect in ASPECTS} | {"n": judged[side]["n"]}
+            found[f"rated_{side}"] = {aspect: of["mean"] for aspect, of in ratings.items()} | {"n": judged[side]["n"]}
     return found
 
 
