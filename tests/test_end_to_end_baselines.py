@@ -68,7 +68,8 @@ def test_a_stopped_baseline_goes_on_to_the_same_bits(finished, tmp_path):
     assert_same_bits(*(run / "export" / "model.safetensors" for run in (place, workdir)))
 
 
-@pytest.mark.parametrize("rank", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 2])
 def test_a_task_vector_is_the_start_less_what_was_learned(finished, tmp_path, rank):
     _, cache = finished
     exports = {}

@@ -112,7 +112,7 @@ def updated(tuning, mesh, loss, setting, made, microbatches, reference=None):
     )
 
 
-@pytest.mark.parametrize("microbatches", [2, 8])
+@pytest.mark.parametrize("microbatches", [pytest.param(2, marks=pytest.mark.slow), 8])
 def test_microbatches_and_meshes_change_nothing(setting, one_device, mesh8, microbatches):
     model, made = setting[0], terms(*TERMS)
     loss = programs.tuned(offline.loss_of(model, made, chunk=None, dtype=jnp.float32), full(model))

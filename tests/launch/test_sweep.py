@@ -251,6 +251,7 @@ def test_a_killed_sweep_goes_on_to_the_same_table(finished):
     assert (place / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_failed_point_is_listed_with_its_error_and_tried_again_when_asked(finished):
     whole, _ = finished
     place = whole.parent / "failing"

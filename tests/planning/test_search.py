@@ -68,6 +68,7 @@ def test_as_many_shapes_as_are_wanted(config):
     assert all(one.choice.settings == {} and one.step > 0 for one in found)
 
 
+@pytest.mark.slow
 def test_options_are_taken_until_it_fits(config):
     """A device between what the run needs with and without them."""
     devices, mesh = jax.devices()[:1], {"data": 1, "fsdp": 1, "tensor": 1}
