@@ -28,9 +28,18 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(workdir: Path, cache: Path, devices: int, *more: str) -> subprocess.Popen:
+FIRST_PORT = 61440  # of those that JAX chooses from, by the number of the cluster's job
+
+
+def listened_to(port: int) -> bool:
+    with socket.socket() as tried:
+        return not tried.connect_ex(("127.0.0.1", port))
+
+
+def start(workdir: Path, cache: Path, devices: int, *more: str, **told: str) -> subprocess.Popen:
+    """told: by the environment, as a cluster would."""
     flags = ["--config=configs/grpo.py", f"--workdir={workdir}", f"--cache_dir={cache}", *TINY, *SHORT, STAGES, *more]
-    environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    environment = {**os.environ, **told, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     command = [sys.executable, "-m", "rule_jax.main", *flags]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -93,6 +102,29 @@ def test_a_process_with_another_config_is_refused_and_the_others_do_not_hang(alo
         assert process.returncode == 2
         assert "process 1 was not started like the first one (config.reward.tau: 0.3 in the first, 0.4 there)" in words
     assert not (tmp_path / "run").exists()
+
+
+def by_slurm(job: int, number: int) -> dict[str, str]:
+    told = {"JOB_ID": job, "STEP_NODELIST": "localhost", "NTASKS": 2, "PROCID": number, "LOCALID": number}
+    return {f"SLURM_{name}": str(value) for name, value in told.items()}
+
+
+def by_open_mpi(job: int, number: int) -> dict[str, str]:
+    told = {"SIZE": 2, "RANK": number, "LOCAL_RANK": number}
+    uri = {"OMPI_MCA_orte_hnp_uri": f"{job << 12}.0;tcp://127.0.0.1:1"}
+    return uri | {f"OMPI_COMM_WORLD_{name}": str(value) for name, value in told.items()}
+
+
+@pytest.mark.parametrize("told", [by_slurm, by_open_mpi])
+def test_processes_meet_by_what_a_cluster_tells_them(tmp_path, told):
+    """That they have met, and who is who, shows in what they find different."""
+    job = next(job for job in range(4096) if not listened_to(FIRST_PORT + job))
+    auto, other = "--coordinator_address=auto", ["--config.reward.tau=0.4"]
+    started = [start(tmp_path / "run", tmp_path / "cache", 2, auto, *(other * n), **told(job, n)) for n in (0, 1)]
+    for process in started:
+        _, words = process.communicate(timeout=300)
+        assert process.returncode == 2, words
+        assert "process 1 was not started like the first one (config.reward.tau: 0.3 in the first, 0.4 there)" in words
 
 
 def until(reached: Callable[[], bool], started: list[subprocess.Popen]) -> None:
