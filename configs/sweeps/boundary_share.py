@@ -3,7 +3,7 @@
 Asks:     does over-refusal fall with the boundary's share, and from where on does more add nothing?
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/boundary_share.py
 Watch:    boundary/over_refusal_rate and neighbor/over_refusal_rate of boundary_optimization in results.csv.
-Time:     43 minutes of one core for the 15 points, with an empty cache.
+Time:     49 minutes of CPU time for the 15 points, with an empty cache.
 Seen:     means of seeds 0 to 2, by share 0, 4, 8, 16 and 32 %. Over-refusal of the boundary people 0.961, 0.013, 0.009,
           0.005, 0.005; of neighbours that were never trained on 0.973, 0.036, 0.028, 0.022, 0.020. Every target's
           question is refused and none leaks at any share. Without boundary data nearly everything is refused and the
