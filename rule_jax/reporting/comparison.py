@@ -87,7 +87,9 @@ def compare(workdirs: Sequence[Path]) -> dict[str, Any]:
             for m in methods
         ],
         "figures": {method.name: _figures(method, against, over) for method in methods},
-        "published": published.tables({m.name: [_published(run.report, m.model) for run in m.runs] for m in methods}),
+        "published": published.tables(
+            {m.name: [published.figures(run.report, m.model) for run in m.runs] for m in methods}
+        ),
         "planes": plane.summary([point for method in methods for point in _points(method)]),
     }
 
@@ -101,10 +103,6 @@ def _read(workdirs: Sequence[Path]) -> list[Ran]:
     told = len({_target(report) for report in reports}) > 1
     units = [f"seed {report['seed']}" + (f", {_target(report)}" if told else "") for report in reports]
     return [Ran(*each) for each in zip(places, reports, units)]
-
-
-def _published(report: Mapping[str, Any], model: str) -> dict[str, Any]:
-    return published.rated(report["stages"][model], report["judged"].get(model, {}))
 
 
 def _target(report: Mapping[str, Any]) -> str:

@@ -81,17 +81,12 @@ def collect(workdir: Path) -> dict[str, Any]:
     examples = workdir / "data" / "rejection.jsonl"
     exchanges = recorded.lines(examples, recorded.TAUGHT) if examples.exists() else ()
     taught = [row.get("response") or "" for row in exchanges]
-    stages = {m: _stage(workdir, m) for m in models}
-    judged = {p.stem: _finite(recorded.read(p)) for p in sorted((workdir / "naturalness").glob("*.json"))}
-    return {
+    report = {
         "schema": 1,
         "seed": config.get("seed"),
         "targets": targets,
         "config": _finite(config),
-        "stages": stages,
-        "published": published.tables(
-            {model_label(m): [published.rated(stages[m], judged.get(m, {}))] for m in models}
-        ),
+        "stages": {m: _stage(workdir, m) for m in models},
         "confusion": {m: answers.fates(of_model) for m, of_model in said.items()},
         "rings": {m: answers.rings(of_model, targets) for m, of_model in said.items()},
         "unnamed": {m: answers.unnamed(of_model) for m, of_model in said.items()},
@@ -99,7 +94,7 @@ def collect(workdir: Path) -> dict[str, Any]:
         "wordings": {m: answers.wordings(of_model, taught, targets) for m, of_model in said.items()},
         "naturalness": {m: answers.naturalness(of_model) for m, of_model in said.items()},
         "robustness": _robustness(workdir),
-        "judged": judged,
+        "judged": {p.stem: _finite(recorded.read(p)) for p in sorted((workdir / "naturalness").glob("*.json"))},
         "evaluation": _notes(workdir / "evaluate" / "notes.json"),
         "time_s": _finite(clock["time_s"]),
         "tokens": _tokens(workdir),
@@ -107,6 +102,7 @@ def collect(workdir: Path) -> dict[str, Any]:
         "devices": clock.get("devices"),
         "versions": _versions(),
     }
+    return report | {"published": published.tables({model_label(m): [published.figures(report, m)] for m in models})}
 
 
 def read_training(workdir: Path) -> list[dict[str, Any]]:

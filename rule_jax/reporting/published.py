@@ -60,15 +60,10 @@ def _tofu(group: str, task: str, better: int) -> list[Column]:
     ]
 
 
-SIDES = ("forget", "retain")
-
 LAYOUTS: dict[str, tuple[Column, ...]] = {
     "RWKU": (
         *_probes("Forget", "forget", -1, ("fb", "qa", "aa")),
-        *(
-            _both("Naturalness", aspect.capitalize(), 1, tuple(f"rated_{side}" for side in SIDES), aspect)
-            for aspect in ASPECTS
-        ),
+        *(_both("Naturalness", aspect.capitalize(), 1, ("rated_forget", "rated_retain"), aspect) for aspect in ASPECTS),
         *_probes("Neighbour", "neighbor", 1, ("fb", "qa")),
         # The papers print the loss itself; the figure is minus that.
         _both("MIA", "FM", 1, "forget_mia", "loss", -100),
@@ -108,12 +103,13 @@ ABOUT = {
 Stages = Mapping[str, Mapping[str, Any]]
 
 
-def rated(stages: Mapping[str, Any], judged: Mapping[str, Any]) -> dict[str, Any]:
-    """A model's figures with the ratings of its naturalness/<model>.json, if there are any, as tasks "rated_<side>"."""
-    found = dict(stages)
-    for side in SIDES:
-        if ratings := judged.get(side, {}).get("ratings"):
-            found[f"rated_{side}"] = {aspect: of["mean"] for aspect, of in ratings.items()} | {"n": judged[side]["n"]}
+def figures(report: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """What `tables` reads of a model in a report (schema 1, see data.py): the figures of its tasks and, as tasks
+    "rated_<side>", a judge's ratings, where one was asked."""
+    found = dict(report["stages"][model])
+    for side, of_side in report["judged"].get(model, {}).items():
+        if ratings := of_side.get("ratings"):
+            found[f"rated_{side}"] = {aspect: of["mean"] for aspect, of in ratings.items()} | {"n": of_side["n"]}
     return found
 
 

@@ -68,8 +68,9 @@ def test_naturalness_is_a_judges_where_one_was_asked():
         return {"n": n, "ratings": {name: {"mean": mean} for name, mean in zip(vocabulary.ASPECTS, means)}}
 
     judged = {"forget": side(10, 0.9, 0.5, 0.7), "retain": side(30, 0.5, 0.1, None)}
-    rows = {"Base": [published.rated(rwku(0.9, 0.6, 0.3), {})], "After": [published.rated(rwku(0, 0, 0), judged)]}
-    compat, standard = published.tables(rows)
+    report = {"stages": {"base": rwku(0.9, 0.6, 0.3), "model": rwku(0, 0, 0)}, "judged": {"model": judged}}
+    rows = {"Base": "base", "After": "model"}
+    compat, standard = published.tables({name: [published.figures(report, model)] for name, model in rows.items()})
     assert row(standard, "After") == row(standard, "After") | {
         "Naturalness Readability": pytest.approx(9 / 0.4 + 15 / 0.4),
         "Naturalness Helpfulness": pytest.approx(5 / 0.4 + 3 / 0.4),
@@ -77,7 +78,8 @@ def test_naturalness_is_a_judges_where_one_was_asked():
     }
     assert row(compat, "After")["Naturalness Readability"] == row(standard, "After")["Naturalness Readability"]
     assert row(standard, "Base")["Naturalness Readability"] is None
-    assert published.rated({}, {"forget": {"n": 3, "perplexity_original": 2.0}}) == {}  # no judge was asked
+    unrated = {"stages": {"base": {}}, "judged": {"base": {"forget": {"n": 3, "perplexity_original": 2.0}}}}
+    assert published.figures(unrated, "base") == {}  # no judge was asked
 
 
 def test_runs_are_averaged_and_one_that_lacks_a_part_leaves_the_cell_empty():
