@@ -52,6 +52,7 @@ def connect(coordinator: str, count: int, number: int, meeting_s: int) -> None:
         f"the processes of this run could not meet (--coordinator_address={coordinator}): {{}}. Start the same command "
         "on every host, with process 0 at an address that all can reach and a port that is free."
     )
+    jax.config.update("jax_enable_preemption_service", False)  # see preemption.py
     try:
         with _at_most(meeting_s, unmet.format(f"they were not all there within --meeting_s={meeting_s}")):
             jax.distributed.initialize(

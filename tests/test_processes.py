@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from rule_jax import processes
+from rule_jax import preemption, processes
 from rule_jax.errors import UserError
 from tests.test_end_to_end import ROOT, TINY
 
@@ -160,6 +160,24 @@ def test_a_process_that_is_lost_ends_the_other_with_a_message(alone, tmp_path, l
     # Ours, where a collective tells of it; JAX's own, from the service that hears of the process no more.
     assert "error: another process of this run is gone or late (" in words or "another task died" in words
     assert saved(tmp_path / "run", 2).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", [0, 1])
+def test_a_notice_to_one_process_ends_all_at_the_same_step(alone, tmp_path, told):
+    workdir = tmp_path / "run"
+    started = [start(workdir, alone[1], 2, *MANY, *way) for way in together(2, free_port())]
+    until(saved(workdir, 2).exists, started)
+    started[told].send_signal(signal.SIGTERM)
+    spoken = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [preemption.EXIT_CODE] * 2, spoken
+    last = numbers(workdir)[-1]["step"]
+    assert 2 <= last < 20
+    assert saved(workdir, last).exists()
+    for process in [start(workdir, alone[1], 2, *MANY, *way) for way in together(2, free_port())]:
+        finish(process)
+    steps = [line["step"] for line in numbers(workdir) if line["stage"] == "boundary_optimization"]
+    assert steps == list(range(1, 21)), "none twice, none left out"
 
 
 @pytest.mark.slow
