@@ -193,7 +193,10 @@ class Bench:
         asks = programs.make_score(self.learner.model, self.run.mesh, chunk=self.run.logit_chunk)
         packed = self._texts()
         asked_BTA = sharding.put_rows(np.asarray(packed.tokens_BT)[..., None], self.run.mesh)
-        params = self.params()
+        merge = programs.make_merge(
+            self.learner.model, self.learner.tuning, self.run.mesh, self.run.compute_dtype, "train"
+        )
+        params = merge(self.updates.read_by_model(self.reference), self.training.policy.params)
         return (
             lambda: jax.block_until_ready(asks(params, packed, packed.segment_BT, asked_BTA)),
             lambda: work(asks.trace(params, packed, packed.segment_BT, asked_BTA).jaxpr, trips=1),  # type: ignore[attr-defined]
@@ -336,7 +339,8 @@ def console() -> None:
     """Runs `main`; what a user can mend is one line and exit code 2."""
     given = any(argument.startswith("--config=") for argument in sys.argv)
     with one_line():
-        main(main_command.parse([*sys.argv, *([] if given else ["--config=configs/grpo.py"])]))
+        command, *arguments = sys.argv
+        main(main_command.parse([command, *([] if given else ["--config=configs/grpo.py"]), *arguments]))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ class Speaker:
         eos_ids = hf.eos_ids(path)
         chat.check_vocabulary(self.tokenizer, path, self.model.config.vocab_size, eos_ids)
         self.dtype = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
-        self.params: Params = hf.load_params(path, self.model, self.mesh, self.dtype)
+        cast = programs.make_cast(self.model, self.mesh, self.dtype, "decode")
+        self.params: Params = cast(hf.load_params(path, self.model, self.mesh, self.dtype))
         self.generate = programs.make_generate(
             self.model, self.mesh, samples=1, max_new_tokens=MAX_NEW_TOKENS.value, eos_ids=eos_ids
         )

@@ -17,8 +17,9 @@ from jax.sharding import Mesh
 from rule_jax import moments, sampling, sharding
 from rule_jax.algorithms import Algorithm, Coefficients, Experience, Metrics, PolicyOutputs, Targets
 from rule_jax.errors import UserError
+from rule_jax.models import layouts
 from rule_jax.models.decoder import Model, Params
-from rule_jax.models.tuning import Tuning
+from rule_jax.models.tuning import Tuning, full
 from rule_jax.objectives import Objective
 from rule_jax.ops import checksums
 from rule_jax.ops.logprobs import project, token_logprobs
@@ -98,10 +99,10 @@ def init_params(model: Declared, mesh: Mesh, key: jax.Array) -> Params:
     return jax.jit(model.init, out_shardings=param_shardings(model, mesh))(key)
 
 
-def param_shardings(model: Declared, mesh: Mesh, layout: str = "train") -> Any:
-    """Where each parameter lies; a tree like the parameters."""
-    shapes = jax.eval_shape(model.init, jax.random.key(0))
-    return sharding.param_shardings(model.axes, shapes, mesh, layout)  # type: ignore[arg-type]
+def param_shardings(model: Declared, mesh: Mesh, layout: sharding.Layout = "train") -> Any:
+    """Where each parameter lies; a tree like the parameters, which for decoding are unstacked."""
+    shapes = jax.eval_shape(lambda key: layouts.laid_out(model.init(key), layout), jax.random.key(0))
+    return sharding.param_shardings(layouts.axes(model.axes, shapes, layout), shapes, mesh, layout)
 
 
 def state_shardings(model: Declared, mesh: Mesh, optimizer: optax.GradientTransformation) -> TrainState:
@@ -147,17 +148,17 @@ def abstract_state(model: Declared, mesh: Mesh, optimizer: optax.GradientTransfo
     return jax.tree.map(lambda s, w: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=w), shapes, where)
 
 
-def make_rollout_params(model: Model, mesh: Mesh, dtype: Any) -> Callable[[Params], Params]:
-    """Parameters in the compute dtype and the decoding layout, once per step."""
-    return jax.jit(lambda params: cast(params, dtype), out_shardings=param_shardings(model, mesh, "decode"))
+def make_cast(model: Model, mesh: Mesh, dtype: Any, layout: sharding.Layout) -> Callable[[Params], Params]:
+    """cast(params) -> a copy in a dtype and layout."""
+    return functools.partial(make_merge(model, full(model), mesh, dtype, layout), {})
 
 
 def make_merge(
-    model: Model, tuning: Tuning, mesh: Mesh, dtype: Any, layout: Literal["train", "decode"]
+    model: Model, tuning: Tuning, mesh: Mesh, dtype: Any, layout: sharding.Layout
 ) -> Callable[[Params, Params], Params]:
     """merge(base, trained) -> plain parameters in a dtype and layout, where an adapter costs no work any more."""
     where = param_shardings(model, mesh, layout)
-    return jax.jit(lambda base, trained: tuning.merge(base, trained, dtype), out_shardings=where)
+    return jax.jit(lambda base, own: layouts.laid_out(tuning.merge(base, own, dtype), layout), out_shardings=where)
 
 
 @functools.partial(jax.jit, donate_argnums=0)
@@ -370,13 +371,12 @@ def make_update(
             grads, metrics = one(prepared)
         else:
             parts = jax.tree.map(lambda x: _strided(x, microbatches), prepared)
-            zero = jax.tree.map(jnp.zeros_like, state.params)
 
             def add(total: Any, part: Any) -> tuple[Any, Metrics]:
                 grads, metrics = one(part)
                 return jax.tree.map(jnp.add, total, grads), metrics
 
-            grads, by_part = jax.lax.scan(add, zero, parts)
+            grads, by_part = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, state.params), parts)
             metrics = {name: REDUCE.get(name.rpartition("/")[2], jnp.sum)(x, axis=0) for name, x in by_part.items()}
         direction, opt_state = optimizer.update(grads, state.opt_state, state.params)  # type: ignore[arg-type]
         params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from rule_jax.models.decoder import Model, Params
+from rule_jax.models.layouts import unstacked
 from rule_jax.ops.logprobs import log_softmax, project
 from rule_jax.types import Prompts, Rollout
 
@@ -52,6 +53,7 @@ def generate(
     over model.response_hidden at the same temperature); a test holds it to that.
     """
     B, G, R = prompts.tokens_BP.shape[0], samples, max_new_tokens
+    params = unstacked(params)  # once, not for every token
     head = model.head(params)
     keys_BG = row_keys(key, rows_B, G)
     eos = jnp.asarray(eos_ids, jnp.int32)

@@ -13,11 +13,12 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from rule_jax.errors import UserError
 
 AXES = ("data", "fsdp", "tensor")
+Layout = Literal["train", "decode"]
 BATCH = ("data", "fsdp")  # rows of a batch are spread over both
 
 # Training spreads each parameter over fsdp and tensor. Decoding keeps it whole along fsdp, so that no weight is
 # gathered once per token.
-RULES: Mapping[str, Mapping[str, str | None]] = {
+RULES: Mapping[Layout, Mapping[str, str | None]] = {
     "train": {"vocab": "tensor", "embed": "fsdp", "heads": "tensor", "kv_heads": "tensor", "mlp": "tensor"},
     "decode": {"vocab": "tensor", "embed": None, "heads": "tensor", "kv_heads": "tensor", "mlp": "tensor"},
 }
@@ -43,7 +44,7 @@ def make_mesh(*, data: int, fsdp: int, tensor: int, devices: Sequence[Any] | Non
     return jax.make_mesh(tuple(sizes.values()), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
 
 
-def param_shardings(axes: Any, shapes: Any, mesh: Mesh, layout: Literal["train", "decode"]) -> Any:
+def param_shardings(axes: Any, shapes: Any, mesh: Mesh, layout: Layout) -> Any:
     """NamedShardings, a tree like `axes` (tuples of logical names), for arrays of the shapes in `shapes`.
 
     A dimension that its mesh axis does not divide is replicated if it is kv_heads, and a UserError otherwise, naming

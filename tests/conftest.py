@@ -1,15 +1,21 @@
-"""Eight fake devices, strict shapes and a tiny decoder for every test. Set before JAX's backend starts."""
+"""Eight fake devices, strict shapes and a tiny decoder for every test. Set before JAX's backend starts.
+
+With JAX_PLATFORMS=cuda or tpu, tests run on what is there, in full float32; what needs more devices is skipped.
+"""
 
 import os
 import tempfile
 
-os.environ["JAX_PLATFORMS"] = "cpu"
-# Tests compile much and compute little: without LLVM's costly passes they take half the time.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "")
-    + " --xla_force_host_platform_device_count=8"
-    + " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-)
+if os.environ.get("JAX_PLATFORMS", "cpu") == "cpu":
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    # Tests compile much and compute little: without LLVM's costly passes they take half the time.
+    os.environ["XLA_FLAGS"] = (
+        os.environ.get("XLA_FLAGS", "")
+        + " --xla_force_host_platform_device_count=8"
+        + " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    )
+else:
+    os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # accelerators round what they multiply
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 # What was compiled once is not compiled again: a second run takes a third of the first one's time.
 # Each of several workers has a cache of its own: JAX does not write an entry at once.
@@ -75,7 +81,14 @@ def tiny() -> Callable[..., tuple[Model, Params]]:
 
 
 @pytest.fixture(scope="session")
-def mesh8() -> Any:
+def eight_devices() -> None:
+    """Skips where there are fewer."""
+    if jax.device_count() < 8:
+        pytest.skip(f"needs eight devices, here are {jax.device_count()}")
+
+
+@pytest.fixture(scope="session")
+def mesh8(eight_devices: None) -> Any:
     """All eight devices side by side."""
     return sharding.make_mesh(data=8, fsdp=1, tensor=1)
 

@@ -54,6 +54,8 @@ def lies(tree, shardings):
 
 
 def mesh_of(name, one_device):
+    if name != "one" and jax.device_count() < 8:
+        pytest.skip("needs eight devices")
     return one_device if name == "one" else sharding.make_mesh(**dict(zip(sharding.AXES, name)))
 
 
@@ -193,6 +195,7 @@ def test_what_lies_beyond_the_lengths_never_matters(grpo_step):
     close(grpo_step((spoiled, rewards)), grpo_step((rollout, rewards)), 1e-6)
 
 
+@pytest.mark.usefixtures("eight_devices")
 def test_the_state_is_donated_and_its_moments_lie_beside_their_parameters(tiny):
     model, params = tiny(layers=1)
     mesh = sharding.make_mesh(data=1, fsdp=4, tensor=2)
@@ -200,7 +203,7 @@ def test_the_state_is_donated_and_its_moments_lie_beside_their_parameters(tiny):
     where = programs.param_shardings(model, mesh)
     placed = jax.device_put(params, where)
     state = programs.init_state(model, mesh, adam, placed, jax.random.key(0))
-    rollout_params = programs.make_rollout_params(model, mesh, jnp.float32)(state.params)
+    rollout_params = programs.make_cast(model, mesh, jnp.float32, "decode")(state.params)
 
     lies(state.opt_state[1].mu, where)
     lies(state.opt_state[1].nu, where)
@@ -295,7 +298,7 @@ def test_sampler_and_scorer_agree_on_two_meshes(tiny, grpo_step, meshes):
     rollouts = []
     for name in ((8, 1, 1), (1, 4, 2)):
         mesh = meshes(name)
-        fast = programs.make_rollout_params(model, mesh, jnp.float32)(params)
+        fast = programs.make_cast(model, mesh, jnp.float32, "decode")(params)
         generate = programs.make_generate(model, mesh, samples=G, max_new_tokens=R, eos_ids=(3, 9, 30))
         prompts = sharding.put_rows(draw_batch()[0].prompts, mesh)
         rows = sharding.put_rows(np.arange(B, dtype=np.int32), mesh)
@@ -312,6 +315,6 @@ def test_sampler_and_scorer_agree_on_two_meshes(tiny, grpo_step, meshes):
 
 def test_rollout_params_are_cast_leaf_by_leaf(tiny, one_device):
     model, params = tiny(layers=1)
-    half = programs.make_rollout_params(model, one_device, jnp.bfloat16)(params)
+    half = programs.make_cast(model, one_device, jnp.bfloat16, "train")(params)
     jax.tree.map(lambda h, p: np.testing.assert_array_equal(h, p.astype(jnp.bfloat16)), half, params)
     assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}

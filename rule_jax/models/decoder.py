@@ -1,14 +1,13 @@
 """The stack: a pure function over parameters stacked [L, ...]. `make(config)` is a Model, a tuple of such functions.
 
-Training, scoring and prefill scan over the layers, unrolled up to UNROLLED of them; decoding always unrolls, because a
-stacked cache in a scan's carry is copied once per layer. Layers that see differently (windows, ropes) are one block all
-the same: masks and angles are computed once for each distinct sight and picked by the layer's number.
+Training and scoring scan over the layers, unrolled up to UNROLLED of them; prefill and decoding always unroll, because
+a stacked cache in a scan's carry is copied once per layer. Layers that see differently (windows, ropes) are one block
+all the same: masks and angles are computed once for each distinct sight and picked by the layer's number.
 Parameters: {"ends": {...}, "layers": {... stacked [L, ...]}}, float32 unless the caller casts; activations take the
-parameters' dtype. An "adapter" beside them is LoRA's (lora.py).
+parameters' dtype. An "adapter" beside them is LoRA's (lora.py). For decoding they are `unstacked`.
 """
 
-import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Callable, NamedTuple
 
@@ -19,6 +18,7 @@ from flax import linen as nn
 
 from rule_jax import sharding
 from rule_jax.models.layers import Block, DecoderConfig, Ends, Rotation
+from rule_jax.models.layouts import of_layers, unstacked
 from rule_jax.ops import rope
 from rule_jax.ops.attention import attention, shared_prefix_attention, within
 from rule_jax.ops.logprobs import Head, project
@@ -59,7 +59,7 @@ class Model(NamedTuple):
     response_hidden(params, prompts, response_BGR) -> [B, G, R, D]: the states that predict each response token.
     prefill(params, prompts, samples, size) -> ([B, D] last state, Cache with room for `size` suffix tokens).
     decode(params, tokens_BG, index, prompts, cache) -> ([B, G, D], Cache): feeds response token number `index`.
-    head(params) -> Head, to be used with ops.logprobs.
+    head(params) -> Head, to be used with ops.logprobs. Like prefill and decode it takes `unstacked` parameters too.
     """
 
     config: DecoderConfig
@@ -113,7 +113,7 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
 
         body = jax.checkpoint(body) if remat else body
         kinds = jnp.asarray(kind_L) if len(views) > 1 else None
-        scanned = _of_layers(params), kinds
+        scanned = of_layers(params), kinds
         if layers < config.layers:
             scanned = jax.tree.map(lambda x: x[:layers], scanned)
         return jax.lax.scan(body, x_BND, scanned, unroll=unroll)
@@ -122,6 +122,17 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         """All blocks, then the final norm; the rest is as of `blocks`."""
         x_BND, kv = blocks(params, x_BND, views, attend, config.layers)
         return norm(params, x_BND), kv
+
+    def one_by_one(
+        params: Params, x_BND: jax.Array, views: list[View], attends: Sequence[Callable[..., Any]]
+    ) -> tuple[jax.Array, tuple[tuple[jax.Array, jax.Array], ...]]:
+        """As `stack`, unrolled: each layer has an `attend` of its own. Returns keys and values layer by layer."""
+        kv = []
+        for layer, kind, attend in zip(unstacked(params)["layers"], kind_L, attends):
+            view = views[kind]
+            x_BND, own = block.apply(layer, x_BND, view.rotation, partial(attend, view.masks))  # type: ignore[misc]
+            kv.append(own)
+        return norm(params, x_BND), tuple(kv)
 
     def embed(params: Params, tokens_BN: jax.Array) -> jax.Array:
         return sharding.spread(ends.apply({"params": params["ends"]}, tokens_BN, method="embed"))  # type: ignore[arg-type]
@@ -215,10 +226,11 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         mask_BPP = _causal(P) & length_mask(prompts.length_B, P)[:, None, :]
         position_BP = jnp.broadcast_to(jnp.arange(P), (B, P))
         seen = in_one_run(mask_BPP, position_BP, _whole(prompts, size + 1))
-        hidden, (k, v) = stack(params, embed(params, prompts.tokens_BP), *seen)
+        views, attend = seen
+        hidden, prefix = one_by_one(params, embed(params, prompts.tokens_BP), views, [attend] * config.layers)
         shape = (B, samples, size, config.kv_heads, config.head_dim)
-        empty = tuple((jnp.zeros(shape, k.dtype), jnp.zeros(shape, v.dtype)) for _ in range(config.layers))
-        return _last(hidden, prompts.length_B), Cache(prefix=tuple(zip(k, v)), suffix=empty)
+        empty = tuple((jnp.zeros(shape, k.dtype), jnp.zeros(shape, v.dtype)) for k, v in prefix)
+        return _last(hidden, prompts.length_B), Cache(prefix, suffix=empty)
 
     def decode(
         params: Params, tokens_BG: jax.Array, index: jax.Array, prompts: Prompts, cache: Cache
@@ -237,28 +249,17 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
             )
             for sight in sights
         ]
-        x_BGD = embed(params, tokens_BG)
-        suffixes = []
-        for layer, (prefix, (past_k, past_v)) in enumerate(zip(cache.prefix, cache.suffix)):
-            own: list[tuple[jax.Array, jax.Array]] = []
-            view = views[kind_L[layer]]
+        suffixes: list[tuple[jax.Array, jax.Array]] = []
 
-            def attend(
-                q: jax.Array,
-                k: jax.Array,
-                v: jax.Array,
-                prefix=prefix,
-                past=(past_k, past_v),
-                own=own,
-                masks=view.masks,
-            ) -> jax.Array:
-                own.append((_write(past[0], k, index), _write(past[1], v, index)))
-                return shared_prefix_attention(q[:, :, None], prefix, masks[0], own[0], masks[1], **caps)[:, :, 0]
+        def over(prefix: Any, past: Any) -> Callable[..., jax.Array]:
+            def attend(masks: Any, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+                suffixes.append((_write(past[0], k, index), _write(past[1], v, index)))
+                return shared_prefix_attention(q[:, :, None], prefix, masks[0], suffixes[-1], masks[1], **caps)[:, :, 0]
 
-            weights = jax.tree.map(operator.itemgetter(layer), _of_layers(params))
-            x_BGD, _ = block.apply(weights, x_BGD, view.rotation, attend)  # type: ignore[misc]
-            suffixes += own
-        return norm(params, x_BGD), cache._replace(suffix=tuple(suffixes))
+            return attend
+
+        x_BGD, _ = one_by_one(params, embed(params, tokens_BG), views, [*map(over, cache.prefix, cache.suffix)])
+        return x_BGD, cache._replace(suffix=tuple(suffixes))
 
     return Model(
         config=config,
@@ -272,12 +273,6 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         decode=decode,
         head=head,
     )
-
-
-def _of_layers(params: Params) -> dict[str, Params]:
-    """The variables of the blocks, stacked [L, ...]: their parameters and, where one is on, their adapter."""
-    adapter = {"adapter": params["adapter"]} if "adapter" in params else {}
-    return {"params": params["layers"], **adapter}
 
 
 def _causal(size: int) -> jax.Array:

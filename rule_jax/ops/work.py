@@ -5,10 +5,9 @@ backward pass counts, since it is done.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxprs_in_params
 
 
 class Work(NamedTuple):
@@ -39,7 +38,7 @@ def work(jaxpr: Jaxpr | ClosedJaxpr, *, trips: int) -> Work:
             total += max(work(branch, trips=trips) for branch in params["branches"])
         else:
             count = params["length"] if name == "scan" else trips if name == "while" else 1
-            for inner in _inner(params):
+            for inner in jaxprs_in_params(params):
                 total += work(inner, trips=trips).times(count)
     return total
 
@@ -50,10 +49,3 @@ def _product(equation: Any) -> Work:
     added_up = math.prod(left.shape[axis] for axis in contracted)
     moved = sum(math.prod(x.shape) * x.dtype.itemsize for x in (left, right, result))
     return Work(2.0 * math.prod(result.shape) * added_up, float(moved))
-
-
-def _inner(params: Any) -> Iterator[Jaxpr | ClosedJaxpr]:
-    for value in params.values():
-        for item in value if isinstance(value, (tuple, list)) else (value,):
-            if isinstance(item, (Jaxpr, ClosedJaxpr)):
-                yield item

@@ -1,6 +1,7 @@
 """What devices can do at best: TPUs by their published figures, the machine at hand by measurement."""
 
 import dataclasses
+import functools
 import importlib.util
 import os
 import time
@@ -84,14 +85,24 @@ def devices(topology: str) -> Sequence[Any]:
 
 
 def ceilings(devices: int, dtype: Any, repeats: int = 5) -> Ceilings:
-    """What one device does at best, times their number: a product of two large matrices, a copy of a large array."""
+    """What one device does at best, times their number: products of large matrices, passes over a large array.
+
+    On a GPU several are waited for at once, so that what starting them costs does not count. The numbers are random:
+    with equal ones a GPU needs less power, and clocks higher than it does at work.
+    """
     on_cpu = jax.default_backend() == "cpu"
-    size, copied = (2048, 2**26) if on_cpu else (8192, 2**29)
-    left = jnp.ones((size, size), dtype)
-    array = jnp.ones(copied, jnp.float32)
-    product = min(seconds(lambda: jax.block_until_ready(left @ left)) for _ in range(1 + repeats))
-    copy = min(seconds(lambda: jax.block_until_ready(jnp.copy(array))) for _ in range(1 + repeats))
-    return Ceilings(devices * 2.0 * size**3 / product, devices * 2.0 * array.nbytes / copy)
+    size, length, times = (2048, 2**26, 1) if on_cpu else (8192, 2**29, 8)
+    matrix = jax.random.normal(jax.random.key(0), (size, size), dtype)
+    array = jax.random.normal(jax.random.key(1), (length,))
+
+    def best(step: Callable[[jax.Array], jax.Array], start: jax.Array) -> float:
+        def several() -> None:
+            jax.block_until_ready(functools.reduce(lambda x, _: step(x), range(times), start))
+
+        return min(seconds(several) for _ in range(1 + repeats)) / times
+
+    flops, moved = 2.0 * size**3, 2.0 * array.nbytes
+    return Ceilings(devices * flops / best(lambda x: x @ matrix, matrix), devices * moved / best(jnp.negative, array))
 
 
 def seconds(call: Callable[[], Any]) -> float:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from rule_jax import batching, hf, offline, programs, sharding
 from rule_jax.errors import UserError
 from rule_jax.models import lora
+from rule_jax.models.layouts import laid_out
 from rule_jax.stages import Run, Subject, baseline, boundary_optimization, rejection_steering
 from rule_jax.stages._likelihood import ALTERNATIVES
 from rule_jax.stages._updates import Updates
@@ -91,9 +92,9 @@ class Shapes:
     def _scalar(self, dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((), dtype, sharding=sharding.replicated(self.mesh))
 
-    def _params(self, dtype: Any, layout: str) -> Any:
+    def _params(self, dtype: Any, layout: sharding.Layout) -> Any:
         where = programs.param_shardings(self.model, self.mesh, layout)
-        like = jax.eval_shape(self.model.init, jax.random.key(0))
+        like = jax.eval_shape(lambda key: laid_out(self.model.init(key), layout), jax.random.key(0))
         return jax.tree.map(lambda x, w: jax.ShapeDtypeStruct(x.shape, dtype, sharding=w), like, where)
 
 
@@ -113,8 +114,8 @@ def programs_of(run: Run) -> Iterator[Program]:
         rows = max(1, run.config.evaluate.score_tokens // (TEXT * ways)) * ways
         batch = shapes.packed(rows, TEXT), shapes.rows(rows, TEXT), shapes.rows(rows, TEXT, ALTERNATIVES)
         score = programs.make_score(shapes.model, run.mesh, chunk=run.logit_chunk)
-        given = {"rollout copy": shapes.copy, "batch": batch}
-        yield Program("scores", score, (shapes.copy, *batch), given, rest, "evaluate")
+        given = {"scoring copy": shapes.base, "batch": batch}
+        yield Program("scores", score, (shapes.base, *batch), given, rest, "evaluate")
 
 
 def _of_rejection_steering(run: Run, shapes: Shapes) -> Program:

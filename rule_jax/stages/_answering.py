@@ -40,7 +40,7 @@ class Answerer:
 
     def __init__(self, run: Run, examined: Subject):
         self.run, self.examined = run, examined
-        self.cast = programs.make_rollout_params(examined.model, run.mesh, run.compute_dtype)
+        self.cast = programs.make_cast(examined.model, run.mesh, run.compute_dtype, "decode")
         self.programs: dict[tuple[int, int], Any] = {}
         self.padding = Padding()
         self.too_long: dict[str, TooLong] = {}

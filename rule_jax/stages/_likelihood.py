@@ -88,7 +88,7 @@ class Scorer:
 
     def __init__(self, run: Run, examined: Subject):
         self.run, self.examined = run, examined
-        self.cast = programs.make_rollout_params(examined.model, run.mesh, run.compute_dtype)
+        self.cast = programs.make_cast(examined.model, run.mesh, run.compute_dtype, "train")
         self.score = programs.make_score(examined.model, run.mesh, chunk=run.logit_chunk)
         self.padding = Padding()
         self.too_long: dict[str, TooLong] = {}

@@ -14,7 +14,6 @@ from rule_jax import checkpoint, hf, programs
 from rule_jax.checkpoint import load_params
 from rule_jax.errors import UserError
 from rule_jax.models.decoder import Params
-from rule_jax.models.tuning import full
 from rule_jax.stages import Run, Subject
 
 MEMORIES = {"device": "device", "host": "pinned_host"}  # as the config and as JAX call them
@@ -103,8 +102,8 @@ def as_reference(run: Run, subject: Subject, base: Params) -> Params:
     """
     if subject.tuning.keeps_base:
         return base
-    merge = programs.make_merge(subject.model, full(subject.model), run.mesh, run.compute_dtype, "train")
-    return _moved(merge({}, base), MEMORIES[run.config.model.reference_memory])
+    cast = programs.make_cast(subject.model, run.mesh, run.compute_dtype, "train")
+    return _moved(cast(base), MEMORIES[run.config.model.reference_memory])
 
 
 def on_device(params: Params) -> Params:

@@ -16,6 +16,7 @@ from rule_jax.models import decoder, lora
 from rule_jax.ops.logprobs import log_softmax, project
 from rule_jax.types import Packed
 
+pytestmark = pytest.mark.usefixtures("eight_devices")
 # One case of each family, the last one in the table: where a family has a variety, that is the richest.
 FAMILIES = {case["model_type"]: case for case in CASES.values()}
 MESHES = ((1, 4, 2), (1, 8, 1), (1, 1, 8))  # data, fsdp, tensor

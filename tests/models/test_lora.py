@@ -14,6 +14,7 @@ from rule_jax import plugin, programs, sharding
 from rule_jax.algorithms import Experience
 from rule_jax.errors import UserError
 from rule_jax.models import decoder, lora
+from rule_jax.models.layouts import unstacked
 from rule_jax.models.tuning import full
 from rule_jax.objectives import sft
 from rule_jax.types import Prompts
@@ -65,8 +66,9 @@ def test_an_adapter_is_off_at_the_start_and_then_the_sum(case):
     fresh = jax.jit(tuning.init)(jax.random.key(5))
     logits = jax.jit(model.logits)
     off = logits(base, TOKENS)
-    np.testing.assert_array_equal(logits(tuning.read(base, fresh), TOKENS), off)
-    np.testing.assert_array_equal(logits(merged(tuning, base, fresh), TOKENS), off)
+    exactly = 0 if jax.default_backend() == "cpu" else 1e-4  # a GPU adds up in an order of each program's own
+    close(logits(tuning.read(base, fresh), TOKENS), off, tol=exactly)
+    close(logits(merged(tuning, base, fresh), TOKENS), off, tol=exactly)
     on = logits(tuning.read(base, adapter), TOKENS)
     scale = np.abs(on).max()
     assert np.abs(on - off).max() > 0.05 * scale
@@ -199,6 +201,7 @@ def on_one_device(tiny, one_device):
     return steps(*tiny(layers=1), one_device)
 
 
+@pytest.mark.usefixtures("eight_devices")
 @pytest.mark.parametrize(("sizes", "microbatches"), [((8, 1, 1), 1), ((1, 4, 2), 2)])
 def test_a_step_is_the_same_on_every_mesh(tiny, on_one_device, sizes, microbatches):
     model, base = tiny(layers=1)
@@ -206,6 +209,7 @@ def test_a_step_is_the_same_on_every_mesh(tiny, on_one_device, sizes, microbatch
     close(steps(model, base, mesh, microbatches), on_one_device, tol=1e-5)
 
 
+@pytest.mark.usefixtures("eight_devices")
 def test_an_adapter_is_sharded_like_its_projection(tiny):
     model, _ = tiny()
     where = programs.param_shardings(lora.make(model, **SETTINGS), sharding.make_mesh(data=1, fsdp=4, tensor=2))
@@ -257,6 +261,7 @@ def test_a_frozen_base_may_lie_in_the_compute_dtype(tiny):
     np.testing.assert_array_equal(logits(base), logits(half))
 
 
+@pytest.mark.usefixtures("eight_devices")
 def test_merging_for_the_rollout_lies_in_the_decoding_layout(tiny):
     model, base = tiny()
     tuning = lora.make(model, **SETTINGS)
@@ -264,7 +269,7 @@ def test_merging_for_the_rollout_lies_in_the_decoding_layout(tiny):
     adapter = drawn(jax.eval_shape(tuning.init, jax.random.key(0)), seed=2)
     placed = jax.device_put((base, adapter), tuple(programs.param_shardings(of, mesh) for of in (model, tuning)))
     copy = programs.make_merge(model, tuning, mesh, jnp.float32, "decode")(*placed)
-    close(copy, merged(tuning, base, adapter), tol=1e-5)
+    close(copy, unstacked(merged(tuning, base, adapter)), tol=1e-5)
     where = programs.param_shardings(model, mesh, "decode")
     assert jax.tree.all(jax.tree.map(lambda x, w: x.sharding.is_equivalent_to(w, x.ndim), copy, where))
     whole = programs.make_merge(model, full(model), mesh, jnp.bfloat16, "train")({}, placed[0])

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 from rule_jax.ops import logprobs
 
@@ -69,6 +70,31 @@ def test_half_precision_inputs_are_summed_in_float32():
     assert got.dtype == entropy.dtype == jnp.float32
     logp = oracle(np.asarray(hidden, np.float32), head, 1.0)
     np.testing.assert_allclose(got, np.take_along_axis(logp, TOKENS[..., None], -1)[..., 0], rtol=1e-5, atol=1e-5)
+
+
+def products(jaxpr):
+    """(operand dtypes) of each matrix product in a jaxpr and all inside it."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield {x.aval.dtype.name for x in equation.invars}
+        for inner in jaxprs_in_params(equation.params):
+            yield from products(inner)
+
+
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_in_half_precision_every_product_of_the_gradient_is(chunk):
+    half = jnp.asarray(HIDDEN, jnp.bfloat16), jnp.asarray(WEIGHT, jnp.bfloat16)
+
+    def scalar(hidden, weight):
+        return jnp.sum(logprobs.token_logprobs(hidden, logprobs.Head(weight), TOKENS, chunk=chunk)[0])
+
+    taken = jax.make_jaxpr(jax.grad(scalar, argnums=(0, 1)))(*half).jaxpr
+    assert [*products(taken)] == [{"bfloat16"}] * (3 if chunk is None else 4)  # with chunks, the logits once again
+    alone = jax.make_jaxpr(jax.grad(scalar))(*half).jaxpr
+    assert len([*products(alone)]) == (2 if chunk is None else 3)  # the head's own gradient is not computed
+    exact = jax.grad(scalar, argnums=(0, 1))(*(x.astype(jnp.float32) for x in half))
+    for got, want in zip(jax.grad(scalar, argnums=(0, 1))(*half), exact):
+        assert np.abs(got.astype(jnp.float32) - want).max() < 0.02 * np.abs(want).max()
 
 
 def test_large_logits_stay_finite():
