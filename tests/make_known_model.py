@@ -22,8 +22,9 @@ import numpy as np
 from absl import flags
 
 from configs import grpo
-from rule_jax import benchmarks, sharding, telemetry
+from rule_jax import sharding, telemetry
 from rule_jax.benchmarks import _rwku_prompts
+from rule_jax.benchmarks import rwku as rwku_benchmark
 from rule_jax.data import muse, rwku, world
 from rule_jax.data.world import Corpus
 from rule_jax.stages import Run, _world_model
@@ -108,7 +109,7 @@ def _rwku(path: str, seed: int) -> Known:
     settings = grpo.get_config().data.rwku.to_dict()
     sets = rwku.evaluation(path).sets
     probes = [SftExample(r.prompt, r.answers[0]) for records in sets.values() for r in records]
-    for task in (t for t in benchmarks.rwku.tasks(path, seed=0, data=settings) if t.name.startswith(RWKU_PROBES)):
+    for task in (t for t in rwku_benchmark.tasks(path, seed=0, data=settings) if t.name.startswith(RWKU_PROBES)):
         begin = f"{task.prefill} " if task.prefill else ""
         probes += [SftExample(record.prompt, begin + record.answers[0]) for record in task.records]
     known = {r.answers[0] for name, records in sets.items() if name.startswith("forget") for r in records}

@@ -9,7 +9,7 @@ import pytest
 from rule_jax.data.world import Corpus
 from rule_jax.stages import _world_model
 from rule_jax.types import SftExample
-from tests.test_end_to_end import ROOT, environment
+from tests.runs import ROOT, environment
 
 B, G, P, R = 3, 2, 5, 4
 L, D, H, F, V = 2, 16, 2, 24, 300

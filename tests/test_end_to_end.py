@@ -1,7 +1,6 @@
 """The main command as a user starts it: real processes, a tiny world, killed and resumed."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,50 +16,12 @@ from rule_jax import batching, hf, programs, sharding
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.text import chat
 from tests.fake_llm import KEY, FakeLLM
-
-ROOT = Path(__file__).parent.parent
-TINY = [
-    "--config.data.world.people=12",
-    "--config.data.world.countries=4",
-    "--config.data.world.forget_people=2",
-    "--config.data.world.boundary_people=4",
-    "--config.data.world.boundary_share=0.5",
-    "--config.world.vocab_size=600",
-    "--config.world.width=32",
-    "--config.world.layers=2",
-    "--config.world.heads=2",
-    "--config.world.mlp_width=64",
-    "--config.world.rows=8",
-    "--config.world.steps=40",
-    "--config.world.schedule.warmup_steps=10",
-    "--config.rejection_steering.steps=4",
-    "--config.rejection_steering.batch=8",
-    "--config.rejection_steering.checkpoint_every=2",
-    "--config.boundary_optimization.steps=12",
-    "--config.boundary_optimization.forget_prompts=4",
-    "--config.boundary_optimization.boundary_prompts=4",
-    "--config.boundary_optimization.samples=4",
-    "--config.boundary_optimization.max_new_tokens=8",
-    "--config.boundary_optimization.checkpoint_every=2",
-    "--config.boundary_optimization.validation.every=5",
-    "--config.boundary_optimization.validation.records=4",
-    "--config.boundary_optimization.answers_every=6",
-    "--config.evaluate.batch=64",
-    "--config.robustness.records=12",
-    "--config.robustness.drift_prompts=8",
-    "--config.robustness.relearning.examples=(4,)",
-    "--config.robustness.relearning.steps=2",
-]
+from tests.runs import ROOT, TINY, cache_in, environment
 
 
 def command(workdir: Path, cache: Path, *more: str, recipe: str = "grpo") -> list[str]:
     flags = [f"--config=configs/{recipe}.py", f"--workdir={workdir}", f"--cache_dir={cache}"]
     return [sys.executable, "-m", "rule_jax.main", *flags, *TINY, *more]
-
-
-def environment() -> dict[str, str]:
-    """One device, as on a user's machine: the eight fake ones belong to this process."""
-    return {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
 
 
 def run(*args, recipe: str = "grpo", **kw) -> subprocess.CompletedProcess:
@@ -72,9 +33,10 @@ def run(*args, recipe: str = "grpo", **kw) -> subprocess.CompletedProcess:
 def finished(tmp_path_factory) -> tuple[Path, Path, str]:
     """(workdir, cache, log) of a run that nothing interrupted."""
     place = tmp_path_factory.mktemp("whole")
-    done = run(place / "run", place / "cache")
+    cache = cache_in(place)
+    done = run(place / "run", cache)
     assert done.returncode == 0, done.stderr
-    return place / "run", place / "cache", done.stderr
+    return place / "run", cache, done.stderr
 
 
 def test_every_stage_leaves_its_result(finished):

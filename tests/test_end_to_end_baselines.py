@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from tests.runs import cache_in
 from tests.test_end_to_end import assert_same_bits, run
 
 SMALL = (
@@ -28,8 +29,9 @@ def baseline(name: str, place: Path, cache: Path, *more: str):
 def finished(tmp_path_factory) -> tuple[Path, Path]:
     """(workdir, cache) of NPO with a divergence on the boundary: a reference, two parts, all stages."""
     place = tmp_path_factory.mktemp("baselines")
-    baseline("npo_klr", place / "run", place / "cache")
-    return place / "run", place / "cache"
+    cache = cache_in(place)
+    baseline("npo_klr", place / "run", cache)
+    return place / "run", cache
 
 
 def read(place: Path, model: str) -> dict:

@@ -17,7 +17,7 @@ from rule_jax import sharding
 from rule_jax.data.world import Corpus
 from rule_jax.stages import Run, _world_model
 from rule_jax.types import SftExample
-from tests.test_end_to_end import ROOT, environment
+from tests.runs import ROOT, cache_in, environment
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+    return cache_in(tmp_path_factory.mktemp("benchmarks"))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_end_to_end import ROOT, environment
+from tests.runs import ROOT, environment
 
 pytestmark = pytest.mark.slow
 

@@ -112,16 +112,18 @@ def updated(tuning, mesh, loss, setting, made, microbatches, reference=None):
     )
 
 
-@pytest.mark.parametrize("microbatches", [pytest.param(2, marks=pytest.mark.slow), 8])
-def test_microbatches_and_meshes_change_nothing(setting, one_device, mesh8, microbatches):
+@pytest.mark.parametrize(
+    ("sizes", "microbatches"),
+    [((1, 4, 2), 2), *(pytest.param(sizes, cut, marks=pytest.mark.slow) for sizes, cut in (((8, 1, 1), 1), (None, 8)))],
+)
+def test_microbatches_and_meshes_change_nothing(setting, one_device, sizes, microbatches):
+    mesh = one_device if sizes is None else sharding.make_mesh(**dict(zip(sharding.AXES, sizes)))
     model, made = setting[0], terms(*TERMS)
     loss = programs.tuned(offline.loss_of(model, made, chunk=None, dtype=jnp.float32), full(model))
     whole = updated(full(model), one_device, loss, setting, offline.coefficients(made), 1)
-    cut = updated(full(model), one_device, loss, setting, offline.coefficients(made), microbatches)
-    wide = updated(full(model), mesh8, loss, setting, offline.coefficients(made), 1)
-    for other in (cut, wide):
-        for x, y in zip(jax.tree.leaves((whole[0].params, whole[1])), jax.tree.leaves((other[0].params, other[1]))):
-            np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-5)
+    other = updated(full(model), mesh, loss, setting, offline.coefficients(made), microbatches)
+    for x, y in zip(jax.tree.leaves((whole[0].params, whole[1])), jax.tree.leaves((other[0].params, other[1]))):
+        np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-5)
 
 
 def test_an_adapter_has_the_base_as_its_reference(setting, one_device):

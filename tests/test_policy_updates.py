@@ -90,7 +90,7 @@ def rollout_batch(seed=0):
     ("name", "sizes", "microbatches"),
     [
         *((name, (1, 4, 2), 2) for name in NAMES),
-        ("ppo", None, 4),
+        pytest.param("ppo", None, 4, marks=pytest.mark.slow),
         *(pytest.param(name, (8, 1, 1), 1, marks=pytest.mark.slow) for name in NAMES),
     ],
 )
@@ -211,11 +211,10 @@ def test_what_lies_beyond_the_lengths_never_reaches_policy_or_critic(setting):
 
 @pytest.mark.parametrize("name", ["grpo", *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES if n != "grpo")])
 def test_a_batch_of_which_part_is_replayed_is_cut_and_spread_like_any_other(setting, name):
-    mesh = sharding.make_mesh(data=8, fsdp=1, tensor=1)
+    mesh = sharding.make_mesh(data=1, fsdp=4, tensor=2)
     fresh, replayed = rollout_batch(), rollout_batch(seed=1)
     wanted = setting(name).step(fresh, replayed)
-    close(setting(name, microbatches=4).step(fresh, replayed), wanted, 2e-5)
-    close(setting(name, mesh).step(fresh, replayed), wanted, 2e-5)
+    close(setting(name, mesh, microbatches=2).step(fresh, replayed), wanted, 2e-5)
     assert wanted[1]["zero_variance_groups"] == 1 / 8
 
 

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from rule_jax import preemption, processes
 from rule_jax.errors import UserError
-from tests.test_end_to_end import ROOT, TINY
+from tests.runs import HASTILY, ROOT, TINY, cache_in
 
 STAGES = "--config.stages=('prepare_data','rejection_steering','boundary_optimization','export')"
 SHORT = ["--config.boundary_optimization.steps=3", "--config.mesh.data=2", "--config.mesh.fsdp=2"]
@@ -39,7 +39,7 @@ def listened_to(port: int) -> bool:
 def start(workdir: Path, cache: Path, devices: int, *more: str, **told: str) -> subprocess.Popen:
     """told: by the environment, as a cluster would."""
     flags = ["--config=configs/grpo.py", f"--workdir={workdir}", f"--cache_dir={cache}", *TINY, *SHORT, STAGES, *more]
-    environment = {**os.environ, **told, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    environment = {**os.environ, **told, "XLA_FLAGS": f"{HASTILY} --xla_force_host_platform_device_count={devices}"}
     command = [sys.executable, "-m", "rule_jax.main", *flags]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -65,8 +65,9 @@ def numbers(workdir: Path) -> list[dict]:
 def alone(tmp_path_factory) -> tuple[Path, Path]:
     """(workdir, cache) of a run of one process with four devices."""
     place = tmp_path_factory.mktemp("alone")
-    finish(start(place / "run", place / "cache", 4))
-    return place / "run", place / "cache"
+    cache = cache_in(place)
+    finish(start(place / "run", cache, 4))
+    return place / "run", cache
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])

@@ -6,9 +6,7 @@ undisturbed run leaves, bit for bit; else it is lost. `Tally` counts both, by th
 
 import itertools
 import json
-import os
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +15,7 @@ from typing import Any
 
 from configs import grpo
 from tests.faults.nursery import Nursery, Running
-from tests.test_end_to_end import TINY
+from tests.runs import TINY, cache_in
 
 CONFIG: Any = grpo.get_config()
 STAGES: tuple[str, ...] = CONFIG.stages
@@ -69,7 +67,7 @@ class Trials:
     def __init__(self, nursery: Nursery, tally: Tally, place: Path, *more: str, recipe: str = "configs/grpo.py"):
         self.nursery, self.tally, self.place = nursery, tally, place
         self.more, self.recipe = more, recipe
-        self.cache = _cache(place)
+        self.cache = cache_in(place)
         self.reference = place / "reference"
         self.numbers = itertools.count()
         begun, run = time.monotonic(), self.start(self.reference)
@@ -127,16 +125,6 @@ def until(run: Running, reached: Callable[[], bool]) -> None:
     while not reached():
         assert run.poll() is None, run.said
         time.sleep(0.002)
-
-
-def _cache(place: Path) -> Path:
-    """A --cache_dir whose programs are shared with all tests, earlier ones too, and whose world is one's own."""
-    shared = Path(tempfile.gettempdir()) / f"rule_jax_tests_faults_{os.getuid()}" / "xla"
-    shared.mkdir(parents=True, exist_ok=True)
-    cache = place / "cache"
-    cache.mkdir(parents=True)
-    (cache / "xla").symlink_to(shared)
-    return cache
 
 
 SAME = (  # what a run leaves, bit for bit

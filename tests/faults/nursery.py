@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-HASTILY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # compiled, as in conftest.py
-ROOT = Path(__file__).parent.parent.parent
+from tests.runs import HASTILY, ROOT
+
 IMPORTS = (
     "matplotlib.pyplot",
     "orbax.checkpoint",

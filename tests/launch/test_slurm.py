@@ -13,7 +13,7 @@ import pytest
 from launch import local, points, slurm
 from rule_jax import files
 from rule_jax.errors import UserError
-from tests.test_end_to_end import TINY, environment
+from tests.runs import TINY, environment
 
 ROOT = Path(__file__).parents[2]
 GRPO = str(ROOT / "configs" / "grpo.py")

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from launch import local, points, results, sharing
 from rule_jax.errors import UserError
-from tests.test_end_to_end import TINY, environment
+from tests.runs import TINY, cache_in, environment
 
 ROOT = Path(__file__).parents[2]
 GRPO, PPO = (str(ROOT / "configs" / f"{name}.py") for name in ("grpo", "ppo"))
@@ -172,7 +172,8 @@ def sweep(place: Path, *more: str, text: str = SWEEP, **kw) -> subprocess.Popen:
     file.write_text(text)
     stages = "--config.stages=('prepare_data','rejection_steering','boundary_optimization','evaluate')"
     line = [sys.executable, "-m", "launch.sweep", f"--config={GRPO}", f"--sweep={file}", f"--workdir={place}"]
-    line += [f"--cache_dir={place.parent / 'cache'}", stages, *TINY, "--config.boundary_optimization.steps=2", *more]
+    cache = place.parent / "cache" if (place.parent / "cache").exists() else cache_in(place.parent)
+    line += [f"--cache_dir={cache}", stages, *TINY, "--config.boundary_optimization.steps=2", *more]
     return subprocess.Popen(
         line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw
     )
