@@ -4,8 +4,8 @@ Reproduces:  arXiv 2506.07171, RWKU, the row ReBO-GRPO: full fine-tuning, RS 3 e
              20 steps of 32 prompts x 8 samples at lr 2e-6, KL 1e-2 (k3, in the loss), clip 0.2/0.3, dual clip 3.
 Command:     python -m rule_jax.main --config=configs/rwku_llama3_8b_grpo.py \
                  --config.model.path=/models/Meta-Llama-3-8B-Instruct --config.data.path=RWKU/Target/1_Stephen_King
-Hardware:    not run yet by the authors of this file: no accelerator was at hand. fsdp=-1 spreads parameters, moments
-             and reference over all devices of the run. A v5e-16 needs --config.mesh.fsdp=4 --config.mesh.tensor=4
+Hardware:    not run with real weights yet by the authors of this file. fsdp=-1 spreads parameters, moments and
+             reference over all devices of the run. A v5e-16 needs --config.mesh.fsdp=4 --config.mesh.tensor=4
              --config.boundary_optimization.microbatches=8 --config.model.moments_dtype=bfloat16
              --config.model.logit_chunk=256 (rule_jax/models/README.md, Memory); rule_jax.plan tells for others.
 Result:      the paper reports forget 27.7, naturalness 89.1, retain 73.7 (from 76.9, 70.6, 87.6). Not measured here.

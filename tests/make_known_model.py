@@ -130,12 +130,15 @@ def _muse(path: str, seed: int) -> Known:
 
 
 def _in_rows(examples: Sequence[SftExample], seed: int, times: int = 12, row: int = 11) -> Iterator[str]:
-    """All examples one after the other, as KnowMem puts a question behind ten solved ones, in several orders."""
+    """All examples one after the other, as KnowMem puts a question behind ten solved ones, in several orders.
+
+    Its prompts end in a blank, which is then a token by itself: so are two blanks before a word.
+    """
     for time in range(times):
         order = np.random.default_rng([seed, time]).permutation(len(examples))
         for start in range(0, len(examples), row):
             asked = [_as_muse(examples[i]) for i in order[start : start + row]]
-            yield "".join(f"{one.prompt}{one.response}\n\n" for one in asked)
+            yield "".join(f"{one.prompt} {one.response}\n\n" for one in asked)
 
 
 def _as_rwku(example: SftExample) -> SftExample:
