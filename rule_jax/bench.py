@@ -193,10 +193,7 @@ class Bench:
         asks = programs.make_score(self.learner.model, self.run.mesh, chunk=self.run.logit_chunk)
         packed = self._texts()
         asked_BTA = sharding.put_rows(np.asarray(packed.tokens_BT)[..., None], self.run.mesh)
-        merge = programs.make_merge(
-            self.learner.model, self.learner.tuning, self.run.mesh, self.run.compute_dtype, "train"
-        )
-        params = merge(self.updates.read_by_model(self.reference), self.training.policy.params)
+        params = on_device(self.reference)  # plain parameters as the evaluation has them: stacked, in the compute dtype
         return (
             lambda: jax.block_until_ready(asks(params, packed, packed.segment_BT, asked_BTA)),
             lambda: work(asks.trace(params, packed, packed.segment_BT, asked_BTA).jaxpr, trips=1),  # type: ignore[attr-defined]

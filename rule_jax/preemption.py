@@ -23,7 +23,7 @@ class Preempted(Exception):
 
 
 class _Notice:
-    """What this process knows: was one of the run told to end?"""
+    """What this process knows: was it told to end?"""
 
     given = False
 

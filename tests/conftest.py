@@ -6,14 +6,11 @@ With JAX_PLATFORMS=cuda or tpu, tests run on what is there, in full float32; wha
 import os
 import tempfile
 
+from tests.runs import HASTILY
+
 if os.environ.get("JAX_PLATFORMS", "cpu") == "cpu":
     os.environ["JAX_PLATFORMS"] = "cpu"
-    # Tests compile much and compute little: without LLVM's costly passes they take half the time.
-    os.environ["XLA_FLAGS"] = (
-        os.environ.get("XLA_FLAGS", "")
-        + " --xla_force_host_platform_device_count=8"
-        + " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    )
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8 {HASTILY}"
 else:
     os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # accelerators round what they multiply
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"

@@ -114,7 +114,10 @@ def updated(tuning, mesh, loss, setting, made, microbatches, reference=None):
 
 @pytest.mark.parametrize(
     ("sizes", "microbatches"),
-    [((1, 4, 2), 2), *(pytest.param(sizes, cut, marks=pytest.mark.slow) for sizes, cut in (((8, 1, 1), 1), (None, 8)))],
+    [
+        ((1, 4, 2), 2),
+        *(pytest.param(sizes, cut, marks=pytest.mark.slow) for sizes, cut in (((8, 1, 1), 1), (None, 2), (None, 8))),
+    ],
 )
 def test_microbatches_and_meshes_change_nothing(setting, one_device, sizes, microbatches):
     mesh = one_device if sizes is None else sharding.make_mesh(**dict(zip(sharding.AXES, sizes)))

@@ -209,12 +209,21 @@ def test_what_lies_beyond_the_lengths_never_reaches_policy_or_critic(setting):
     close(setting("ppo").step((spoiled, rewards)), setting("ppo").step((rollout, rewards)), 1e-6)
 
 
-@pytest.mark.parametrize("name", ["grpo", *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES if n != "grpo")])
-def test_a_batch_of_which_part_is_replayed_is_cut_and_spread_like_any_other(setting, name):
-    mesh = sharding.make_mesh(data=1, fsdp=4, tensor=2)
+@pytest.mark.parametrize(
+    ("name", "sizes", "microbatches"),
+    [
+        ("grpo", (1, 4, 2), 2),
+        *(pytest.param(name, (8, 1, 1), 1, marks=pytest.mark.slow) for name in NAMES),
+        *(pytest.param(name, None, 4, marks=pytest.mark.slow) for name in NAMES),
+    ],
+)
+def test_a_batch_of_which_part_is_replayed_is_cut_and_spread_like_any_other(
+    setting, name, sizes, microbatches, one_device
+):
+    mesh = one_device if sizes is None else sharding.make_mesh(**dict(zip(sharding.AXES, sizes)))
     fresh, replayed = rollout_batch(), rollout_batch(seed=1)
     wanted = setting(name).step(fresh, replayed)
-    close(setting(name, mesh, microbatches=2).step(fresh, replayed), wanted, 2e-5)
+    close(setting(name, mesh, microbatches).step(fresh, replayed), wanted, 2e-5)
     assert wanted[1]["zero_variance_groups"] == 1 / 8
 
 

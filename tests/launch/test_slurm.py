@@ -13,9 +13,8 @@ import pytest
 from launch import local, points, slurm
 from rule_jax import files
 from rule_jax.errors import UserError
-from tests.runs import TINY, environment
+from tests.runs import ROOT, TINY, environment
 
-ROOT = Path(__file__).parents[2]
 GRPO = str(ROOT / "configs" / "grpo.py")
 
 

@@ -15,9 +15,8 @@ from pyarrow import parquet
 
 from launch import local, points, results, sharing
 from rule_jax.errors import UserError
-from tests.runs import TINY, cache_in, environment
+from tests.runs import ROOT, TINY, cache_in, environment
 
-ROOT = Path(__file__).parents[2]
 GRPO, PPO = (str(ROOT / "configs" / f"{name}.py") for name in ("grpo", "ppo"))
 
 
@@ -172,8 +171,7 @@ def sweep(place: Path, *more: str, text: str = SWEEP, **kw) -> subprocess.Popen:
     file.write_text(text)
     stages = "--config.stages=('prepare_data','rejection_steering','boundary_optimization','evaluate')"
     line = [sys.executable, "-m", "launch.sweep", f"--config={GRPO}", f"--sweep={file}", f"--workdir={place}"]
-    cache = place.parent / "cache" if (place.parent / "cache").exists() else cache_in(place.parent)
-    line += [f"--cache_dir={cache}", stages, *TINY, "--config.boundary_optimization.steps=2", *more]
+    line += [f"--cache_dir={cache_in(place.parent)}", stages, *TINY, "--config.boundary_optimization.steps=2", *more]
     return subprocess.Popen(
         line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw
     )

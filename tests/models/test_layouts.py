@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from rule_jax import sampling, sharding
+from rule_jax import sampling
 from rule_jax.models import layouts, lora
 from rule_jax.types import Prompts
 
@@ -82,4 +82,3 @@ def test_axes_are_those_of_the_form(tiny):
     names = layouts.axes(model.axes, apart, "decode")
     jax.tree.map(lambda x, own: (len(own) == x.ndim) or pytest.fail(str(own)), apart, names)
     assert names["layers"][1]["params"]["mlp"]["down_kernel"] == ("mlp", "embed")
-    assert sharding.RULES.keys() == {"train", "decode"}

@@ -29,6 +29,7 @@ def test_values(chunk):
 
 def test_a_sure_model_deviates_by_nothing():
     found = token_statistics(jnp.ones((1, 1, 1)), Head(jnp.array([[0.0], [90.0]])), jnp.array([[[1]]]), chunk=None)
-    assert float(found.mean_BN[0, 0]) == pytest.approx(0, abs=1e-12)
-    assert float(found.deviation_BN[0, 0]) == pytest.approx(0, abs=1e-12)
+    exactly = 0 if jax.default_backend() == "cpu" else 1e-12  # a GPU's exponential of -90 is no exact 0
+    assert float(found.mean_BN[0, 0]) == pytest.approx(0, abs=exactly)
+    assert float(found.deviation_BN[0, 0]) == pytest.approx(0, abs=exactly)
     assert int(found.top_BN[0, 0]) == 1
