@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rule_jax import files
-from rule_jax.reporting import audit, plane, plots, published
+from rule_jax.reporting import audit, panels, plane, plots, published
 from rule_jax.reporting.alarms import alarms
 from rule_jax.reporting.data import collect, flat, read_examples, read_training
 from rule_jax.reporting.figures import apart, figure
@@ -72,7 +72,7 @@ def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], exa
     final = final_model(report)
     targets = list(dict.fromkeys(e["target"] for e in examples if e["target"]))
     logged = dict.fromkeys(line["stage"] for line in training)
-    panels = {s: plots.training_panels(s, [line for line in training if line["stage"] == s]) for s in logged}
+    curves = {s: panels.training_panels(s, [line for line in training if line["stage"] == s]) for s in logged}
     ran = task_names(stages)
     return template("report.html").render(
         report=report,
@@ -89,7 +89,7 @@ def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], exa
         table=[_task_rows(stages, task) for task in ran],
         planes=_planes(stages),
         confusion=_confusion_figures(report["confusion"]),
-        training={stage: shown for stage, shown in panels.items() if shown},
+        training={stage: shown for stage, shown in curves.items() if shown},
         alarms={stage: alarms(line for line in training if line["stage"] == stage) for stage in logged},
         examples=_example_groups(examples, models, final),
         per_target=_per_target(stages, final),

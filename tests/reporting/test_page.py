@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from rule_jax.errors import UserError
-from rule_jax.reporting import comparison_page, plots
+from rule_jax.reporting import comparison_page, panels, plots
 from rule_jax.reporting.data import collect, read_examples, read_training
 from rule_jax.reporting.figures import wilson
 from rule_jax.reporting.page import render, write
@@ -362,9 +362,9 @@ def test_the_better_side_depends_on_the_task(task, metric, side):
 
 def test_training_panels_draw_what_was_logged_and_no_more():
     records = [{"step": 1, "kl": 0.5, "loss": math.nan}, {"step": 2, "kl": 0.25, "reward/forget": "n/a"}]
-    panels = plots.training_panels("boundary_optimization", records)
-    assert [panel["caption"] for panel in panels] == ["Distance to the reference model"]
-    assert "KL: 0.5 at step 1, 0.25 at step 2" in panels[0]["svg"]
+    found = panels.training_panels("boundary_optimization", records)
+    assert [panel["caption"] for panel in found] == ["Distance to the reference model"]
+    assert "KL: 0.5 at step 1, 0.25 at step 2" in found[0]["svg"]
 
 
 def test_long_curves_are_thinned_to_means():
