@@ -43,17 +43,22 @@ class _Running:
 
 
 class Places:
-    """The files of a sweep: each point's run, log and failure, below one folder."""
+    """The files of a sweep: each point's run, log and failure, below one folder. donors: folders of other sweeps, whose
+    runs its own may take over from."""
 
-    def __init__(self, workdir: Path):
-        self.workdir = workdir
+    def __init__(self, workdir: Path, donors: Sequence[Path] = ()):
+        self.workdir, self.donors = workdir, donors
+
+    def absolute(self) -> "Places":
+        """The same, wherever a process is."""
+        return Places(self.workdir.absolute(), [donor.absolute() for donor in self.donors])
 
     def run(self, point: Point) -> Path:
         return self.workdir / point.name
 
     def runs(self) -> list[Path]:
-        """All runs that have been begun."""
-        return [config.parent for config in sorted(self.workdir.glob("*/*/config.json"))]
+        """All runs that have been begun, those of the donors too."""
+        return [c.parent for folder in (self.workdir, *self.donors) for c in sorted(folder.glob("*/*/config.json"))]
 
     def log(self, point: Point) -> Path:
         return self.workdir / "_logs" / f"{point.digest}.log"
@@ -134,18 +139,26 @@ class Runner:
             if lock is None:
                 continue
             waiting.remove(point)
-            if self.places.state(point) == "done":  # by another sweep, in the meantime
+            self._take_over(point)
+            if self.places.state(point) == "done":  # by another sweep
                 lock.close()
+                self._say(f"{point.name}: taken over", waiting)
             else:
                 self._start(number, point, lock)
             return True
         return False
 
+    def _take_over(self, point: Point) -> None:
+        """Begins the point's run with what the run that has most in common with it has done, unless it has begun."""
+        place = self.places.run(point)
+        if (place / "config.json").exists():
+            return
+        shared = {donor: len(sharing.common(donor, point.settings)) for donor in self.places.runs()}
+        if shared:
+            sharing.give(max(shared, key=shared.__getitem__), place, point.settings)
+
     def _start(self, number: int, point: Point, lock: IO[str]) -> None:
         place, log = self.places.run(point), self.places.log(point)
-        for donor in self.places.runs():
-            if sharing.give(donor, place, point.settings):
-                break
         log.parent.mkdir(parents=True, exist_ok=True)
         slot = self.slots[number]
         command = [sys.executable, "-m", "rule_jax.main", *point.arguments(place), *self.passed_on]

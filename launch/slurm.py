@@ -81,7 +81,7 @@ class Runner:
         self._say(f"{len(running)} jobs are under way, {len(fresh)} are submitted")
         if not fresh:
             return running
-        places = local.Places(self.places.workdir.absolute())
+        places = self.places.absolute()
         with self.executor.batch():
             made = [self.executor.submit(Work(), places, point, self.passed_on) for point in fresh]
         for point, job in zip(fresh, made):

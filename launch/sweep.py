@@ -10,6 +10,7 @@
     --only=TEXT           only the points whose name has the text in it
     --processes=2         points side by side, the machine's cores dealt out among them
     --devices=0,1,2,3     or one point a GPU: each process sees its own alone
+    --donors=runs/kl,...  folders of other sweeps, made by the same version, whose runs the points may take over from
     --slurm=time=60,...   or each point as a job of Slurm, with these options of sbatch (launch/README.md)
     --config.KEY=VALUE    for every point, below what the sweep sets; it makes them other points
 
@@ -44,6 +45,7 @@ COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command line of 
 ONLY = flags.DEFINE_string("only", "", "Only the points whose name has this text in it.")
 PROCESSES = flags.DEFINE_integer("processes", 1, "Points that run side by side.", lower_bound=1)
 SLURM = flags.DEFINE_list("slurm", None, "Options of Slurm's jobs, name=value, instead of --processes.")
+DONORS = flags.DEFINE_list("donors", [], "Folders of other sweeps, made by the same version, to take over from.")
 DEVICES = flags.DEFINE_list("devices", [], "GPUs, a point each, instead of --processes.")
 
 
@@ -51,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     common, passed_on = points.settings_of(argv[1:])
     if not SWEEP.value:
         raise UserError("--sweep is missing; try --sweep=configs/sweeps/boundary_share.py")
-    places = local.Places(Path(WORKDIR.value or Path("runs") / Path(SWEEP.value).stem))
+    places = local.Places(Path(WORKDIR.value or Path("runs") / Path(SWEEP.value).stem), _donors())
     chosen = _chosen(points.read(CONFIG.value, SWEEP.value, common))
     then = points.function(SWEEP.value, "get_next", optional=True)
     if DRY_RUN.value:
@@ -142,6 +144,14 @@ def _backend(places: local.Places, passed_on: Sequence[str]) -> Callable[..., No
     except ImportError:
         raise UserError("--slurm needs submitit: pip install 'rule_jax[slurm]'") from None
     return slurm.Runner(places, points.assigned(SLURM.value, "--slurm"), passed_on)
+
+
+def _donors() -> list[Path]:
+    donors = [Path(name) for name in DONORS.value]
+    for donor in donors:
+        if not donor.is_dir():
+            raise UserError(f"--donors: {donor} does not exist; name the --workdir of another sweep")
+    return donors
 
 
 def _slots() -> list[local.Slot]:

@@ -11,6 +11,7 @@ Watch:    the plane and its hypervolumes on the page; costs.csv for the seconds.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -27,15 +28,15 @@ FORGET, BOUNDARY = 0.12, 0.08
 
 
 def get_sweep(config: ConfigDict) -> Sequence[Mapping[str, Any]]:
-    rule = grid({"boundary_optimization.schedule.peak": (2e-4, 3.5e-4, 6e-4), "boundary_optimization.steps": (40, 70)})
-    found = product([_of("configs/grpo.py", ("rejection_steering", "boundary_optimization"))], rule)
-    peaks = {"baseline.schedule.peak": (3e-5, 1e-4, 3e-4)}
+    steps = {"boundary_optimization.schedule.peak": (2e-4, 3.5e-4, 7e-4), "boundary_optimization.steps": (40, 70)}
+    found = _tuned("configs/grpo.py", ("rejection_steering", "boundary_optimization"), steps)
+    peaks = {"baseline.schedule.peak": (1e-4, 3e-4, 1e-3)}
     for names, choices in (
         (WITHOUT_RETAIN, {**peaks, "baseline.steps": (30, 60)}),
         (WITH_RETAIN, {**peaks, "baseline.terms.retain.weight": (1.0, 3.0)}),
     ):
         for name in names:
-            found += product([_of(f"configs/baselines/{name}.py", ("baseline",))], grid(choices))
+            found += _tuned(f"configs/baselines/{name}.py", ("baseline",), choices)
     return product([_budget(config)], found, [{"seed": TUNING}])
 
 
@@ -48,6 +49,15 @@ def get_next(config: ConfigDict, rows: Sequence[Mapping[str, Any]]) -> Sequence[
     return product([*found, *untrained], grid({"seed": REPORTED}))
 
 
+def _tuned(file: str, trained: tuple[str, ...], choices: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """The points of a method, each called by what is tuned: "npo_klr,peak=0.0001,weight=3.0"."""
+    points = []
+    for values in grid(choices):
+        label = ",".join([Path(file).stem, *(f"{key.rpartition('.')[2]}={value}" for key, value in values.items())])
+        points.append({**_of(file, trained), **values, "label": label})
+    return points
+
+
 def _budget(config: Any) -> dict[str, Any]:
     world = config.data.world
     share = BOUNDARY * world.boundary_people / world.forget_people
@@ -56,10 +66,10 @@ def _budget(config: Any) -> dict[str, Any]:
 
 def _of(file: str, trained: tuple[str, ...]) -> dict[str, Any]:
     """A method by its recipe, trained and evaluated without more."""
-    return {"config": file, "stages": ("prepare_data", *trained, "evaluate")}
+    return {"config": file, "label": Path(file).stem, "stages": ("prepare_data", *trained, "evaluate")}
 
 
 def _again(row: Mapping[str, Any]) -> dict[str, Any]:
     """What the sweep set for the point of a row."""
     set_ = {key.removeprefix("config."): value for key, value in row.items() if key.startswith("config.")}
-    return {"config": row["config"], **{key: value for key, value in set_.items() if key != "seed"}}
+    return {"config": row["config"], "label": row["label"], **{k: v for k, v in set_.items() if k != "seed"}}

@@ -68,7 +68,7 @@ def test_what_came_before_stage_two_is_shared_and_nothing_else(said):
     found = sorted(str(p.relative_to(second)) for p in second.rglob("*") if p.is_file())
     shared = ["data", "evaluate/base", "evaluate/rejection_steering", "rejection_steering"]
     done = ["done/prepare_data.json", "done/rejection_steering.json"]
-    assert said[1]["given"] == shared
+    assert said[1]["given"] == sorted([*done, *shared])
     assert found == sorted(["config.json", *done, *(f"{name}/metrics.json" for name in shared)])
     assert json.loads((second / "config.json").read_text()) == said[1]["configs"]["ppo"]
 

@@ -217,6 +217,20 @@ def test_what_runs_share_is_done_once(finished):
     assert float(costs["b"]["boundary_optimization"]) > 0
 
 
+def test_what_another_sweep_has_run_is_taken_over(finished):
+    whole, _ = finished
+    place = whole.parent / "taking"
+    code, _, err = ended(sweep(place, f"--donors={whole}", text=SWEEP.replace('"label": "a"', '"label": "c"')
+        .replace('{"a", "b"}', '{"b", "c"}')))  # fmt: skip
+    assert code == 0, err
+    assert err.count("taken over") == 3
+    assert "begins" not in err
+    renamed = [{**row, "label": "c" if row["label"] == "a" else row["label"]} for row in table(whole)]
+    assert table(place) == renamed
+    costs = list(csv.DictReader((place / "costs.csv").read_text().splitlines()))
+    assert all(cost in ("", row["label"], row["seed"]) for row in costs for cost in row.values())
+
+
 def test_a_finished_sweep_runs_nothing_and_makes_the_same_table_of_its_runs(finished):
     place, _ = finished
     whole = {name: (place / name).read_bytes() for name in ("results.csv", "results.parquet", "costs.csv")}
@@ -285,6 +299,7 @@ def test_bad_options_are_one_line(tmp_path):
         (("--only=zzz",), "--only=zzz: none of 2 points"),
         (("--config.sed=1",), "sets 'sed', which the config has not. Did you mean 'seed'?"),
         (("--processes=4096",), "--processes=4096: this machine has"),
+        (("--donors=nowhere",), "--donors: nowhere does not exist"),
         (("stray",), "unexpected argument 'stray'"),
     ):
         code, out, err = ended(sweep(tmp_path / "none", *more))
