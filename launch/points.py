@@ -106,11 +106,16 @@ def read(config_file: str, sweep_file: str, common: Override | None = None) -> l
     Raises UserError for what cannot be run, naming it.
     """
     make = function(sweep_file, "get_sweep")
-    return resolve(config_file, product([common or {}], make(load(config_file))), sweep_file)
+    return resolve(config_file, make(load(config_file)), sweep_file, common)
 
 
-def resolve(config_file: str, overrides: Sequence[Override], sweep_file: str) -> list[Point]:
-    """The points of overrides. Raises UserError for an unknown key, a value of the wrong kind, and no points."""
+def resolve(
+    config_file: str, overrides: Sequence[Override], sweep_file: str, common: Override | None = None
+) -> list[Point]:
+    """The points of overrides. common: settings of all, below those, which no point is called by.
+
+    Raises UserError for an unknown key, a value of the wrong kind, and no points.
+    """
     if not isinstance(overrides, Sequence) or not overrides:
         raise UserError(f"{sweep_file} has no points")
     points: dict[str, Point] = {}
@@ -119,7 +124,7 @@ def resolve(config_file: str, overrides: Sequence[Override], sweep_file: str) ->
         if not isinstance(override, Mapping) or not all(isinstance(key, str) for key in override):
             raise UserError(f"{where} is {repr(override)[:60]}, no dict from dotted keys to values")
         file = str(override.get("config", config_file))
-        own = {key: value for key, value in override.items() if key not in NO_SETTINGS}
+        own = {**(common or {}), **{key: value for key, value in override.items() if key not in NO_SETTINGS}}
         settings = _applied(load(file), own, where)
         point = Point(file, own, settings, _label(override, config_file))
         points.setdefault(point.name, point)

@@ -121,9 +121,11 @@ def _next(
         return []
     done = [point for point in first if places.state(point) == "done"]
     rows = [row for point in done for row in results.rows(point, places)]
-    found = [{**common, **override} for override in then(points.load(CONFIG.value), rows)]
+    found = then(points.load(CONFIG.value), rows)
     known = {point.digest for point in first}
-    return [p for p in points.resolve(CONFIG.value, found, SWEEP.value) if p.digest not in known] if found else []
+    return (
+        [p for p in points.resolve(CONFIG.value, found, SWEEP.value, common) if p.digest not in known] if found else []
+    )
 
 
 def _chosen(found: Sequence[Point]) -> list[Point]:

@@ -60,6 +60,8 @@ def test_a_point_is_known_by_all_that_a_figure_may_depend_on():
     assert called.config == PPO
     assert other.settings["reward"]["alpha"] == 0.3
     assert resolved({"seed": 1}, {"seed": 1}) == [base]
+    [common] = points.resolve(GRPO, [{"seed": 1}], "sweep.py", {"reward.alpha": 0.3, "seed": 2})
+    assert (common.digest, common.label, common.seed) == (other.digest, "grpo", 1)
 
 
 @pytest.mark.parametrize(
