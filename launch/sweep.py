@@ -123,9 +123,8 @@ def _next(
     rows = [row for point in done for row in results.rows(point, places)]
     found = then(points.load(CONFIG.value), rows)
     known = {point.digest for point in first}
-    return (
-        [p for p in points.resolve(CONFIG.value, found, SWEEP.value, common) if p.digest not in known] if found else []
-    )
+    following = points.resolve(CONFIG.value, found, SWEEP.value, common) if found else []
+    return [point for point in following if point.digest not in known]
 
 
 def _chosen(found: Sequence[Point]) -> list[Point]:
