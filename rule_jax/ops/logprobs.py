@@ -1,5 +1,6 @@
 """Log-probabilities of given tokens without the [tokens, vocabulary] array of the whole batch."""
 
+import functools
 from typing import Any, Callable, NamedTuple
 
 import jax
@@ -10,10 +11,14 @@ from rule_jax.ops.shapes import check
 
 
 class Head(NamedTuple):
-    """What turns hidden states into logits, soft_cap(hidden @ weight.T); only `project` uses it, so no cap is lost."""
+    """What turns hidden states into logits, soft_cap(hidden @ weight.T); only `project` uses it, so no cap is lost.
+
+    wide_VD: gets the weight's gradient in the weight's stead, in a wider dtype. Its numbers are never read.
+    """
 
     weight_VD: jax.Array
     softcap: float | None = None
+    wide_VD: jax.Array | None = None
 
 
 def log_softmax(logits: jax.Array, temperature: jax.Array | float) -> jax.Array:
@@ -27,27 +32,30 @@ def project(hidden: jax.Array, head: Head) -> jax.Array:
     Their gradient is rounded to the states' dtype before it is multiplied: in float32 it would make the two largest
     products of an update float32 products, at half a GPU's rate or less.
     """
-    return soft_cap(_product(hidden, head.weight_VD), head.softcap)
+    wide_VD = head.weight_VD if head.wide_VD is None else head.wide_VD
+    return soft_cap(_product(hidden, head.weight_VD, wide_VD, wide_VD.dtype), head.softcap)
 
 
-@jax.custom_vjp
-def _product(hidden: jax.Array, weight_VD: jax.Array) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _product(hidden: jax.Array, weight_VD: jax.Array, wide_VD: jax.Array, dtype: Any) -> jax.Array:
+    """dtype: of wide_VD, to which the weight's gradient goes as it was accumulated."""
     return jnp.einsum("...d,vd->...v", hidden, weight_VD, preferred_element_type=jnp.float32)
 
 
-def _product_forward(hidden: Any, weight_VD: Any) -> tuple[jax.Array, tuple[jax.Array | None, jax.Array | None]]:
+def _product_forward(hidden: Any, weight_VD: Any, wide_VD: Any, dtype: Any) -> tuple[jax.Array, Any]:
     """Keeps what the gradient of the other factor needs, where that factor has one."""
-    kept = weight_VD.value if hidden.perturbed else None, hidden.value if weight_VD.perturbed else None
-    return _product(hidden.value, weight_VD.value), kept
+    kept = weight_VD.value if hidden.perturbed else None, hidden.value if wide_VD.perturbed else None
+    return _product(hidden.value, weight_VD.value, weight_VD.value, dtype), kept
 
 
-def _product_backward(kept: Any, gradient: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
+def _product_backward(dtype: Any, kept: Any, gradient: jax.Array) -> tuple[jax.Array | None, None, jax.Array | None]:
     weight_VD, hidden = kept
     rounded = gradient.astype((hidden if weight_VD is None else weight_VD).dtype)
     before = tuple(range(rounded.ndim - 1))
     return (
         None if weight_VD is None else jnp.einsum("...v,vd->...d", rounded, weight_VD),
-        None if hidden is None else jnp.tensordot(rounded, hidden, axes=(before, before)),
+        None,
+        None if hidden is None else jnp.tensordot(rounded, hidden, (before, before), preferred_element_type=dtype),
     )
 
 
@@ -70,30 +78,33 @@ def token_logprobs(
     """
     check(hidden_BND=hidden_BND, head_VD=head.weight_VD, tokens_BN=tokens_BN)
 
-    def of_chunk(hidden_BND: jax.Array, tokens_BN: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def of_chunk(head: Head, hidden_BND: jax.Array, tokens_BN: jax.Array) -> tuple[jax.Array, jax.Array]:
         logp_BNV = log_softmax(project(hidden_BND, head), temperature)
         # A masked sum, not a gather: the gradient of a gather is a scatter, which a CPU does one element at a time.
         is_token_BNV = jnp.arange(head.weight_VD.shape[0])[None, None] == tokens_BN[..., None]
         chosen_BN = jnp.sum(jnp.where(is_token_BNV, logp_BNV, 0.0), axis=-1)
         return chosen_BN, -jnp.sum(jnp.exp(logp_BNV) * logp_BNV, axis=-1)
 
-    return by_chunks(of_chunk, (hidden_BND, tokens_BN), chunk)
+    return by_chunks(of_chunk, (head,), (hidden_BND, tokens_BN), chunk)
 
 
-def by_chunks(f: Callable[..., Any], arrays: tuple[jax.Array, ...], chunk: int | None) -> Any:
-    """f(*arrays), a tree of arrays [B, N, ...] like those it is given, where f looks at each place of N alone.
+def by_chunks(f: Callable[..., Any], heads: tuple[Head, ...], arrays: tuple[jax.Array, ...], chunk: int | None) -> Any:
+    """f(*heads, *arrays), a tree of arrays [B, N, ...] like `arrays`, where f looks at each place of N alone.
 
-    With `chunk`, so many places at a time, one part after the other, each computed again for its gradient.
+    With `chunk`, so many places at a time, one part after the other, each computed again for its gradient. A head's
+    gradient is summed over the parts in float32 and rounded to its dtype once.
     """
     B, N = arrays[0].shape[:2]
     if chunk is None or chunk >= N:
-        return f(*arrays)
+        return f(*heads, *arrays)
     count = -(-N // chunk)
 
     def cut(x: jax.Array) -> jax.Array:
         padded = jnp.pad(x, ((0, 0), (0, count * chunk - N), *(((0, 0),) * (x.ndim - 2))))
         return padded.reshape(B, count, chunk, *x.shape[2:]).swapaxes(0, 1)
 
-    body = jax.checkpoint(f)
-    found = jax.lax.map(lambda parts: body(*parts), tuple(cut(x) for x in arrays))
+    # A bfloat16 sum would no longer move once it is 256 times what a part adds to it.
+    widened = [Head(jax.lax.stop_gradient(w), cap, w.astype(jnp.float32)) for w, cap, _ in heads]
+    body = jax.checkpoint(lambda parts: f(*widened, *parts))
+    found = jax.lax.map(body, tuple(cut(x) for x in arrays))
     return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(B, count * chunk, *x.shape[3:])[:, :N], found)

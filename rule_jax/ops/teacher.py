@@ -33,11 +33,11 @@ def taught(
     """
     check(hidden_BND=hidden_BND, teacher_BND=teacher_BND, tokens_BN=tokens_BN)
 
-    def of_chunk(hidden: jax.Array, teacher: jax.Array, tokens: jax.Array) -> Taught:
+    def of_chunk(head: Head, teacher_head: Head, hidden: jax.Array, teacher: jax.Array, tokens: jax.Array) -> Taught:
         is_token_BNV = jnp.arange(teacher_head.weight_VD.shape[0])[None, None] == tokens[..., None]
         logits_BNV = project(teacher, teacher_head) - jnp.where(is_token_BNV, penalty, 0.0)
         log_q_BNV = jax.lax.stop_gradient(log_softmax(logits_BNV, 1.0))
         log_p_BNV, q_BNV = log_softmax(project(hidden, head), 1.0), jnp.exp(log_q_BNV)
         return Taught(-jnp.sum(q_BNV * log_p_BNV, axis=-1), -jnp.sum(q_BNV * log_q_BNV, axis=-1))
 
-    return by_chunks(of_chunk, (hidden_BND, teacher_BND, tokens_BN), chunk)
+    return by_chunks(of_chunk, (head, teacher_head), (hidden_BND, teacher_BND, tokens_BN), chunk)

@@ -27,7 +27,7 @@ def token_statistics(hidden_BND: jax.Array, head: Head, asked_BNA: jax.Array, *,
     """
     check(hidden_BND=hidden_BND, asked_BNA=asked_BNA)
 
-    def of_chunk(hidden: jax.Array, asked: jax.Array) -> TokenStatistics:
+    def of_chunk(head: Head, hidden: jax.Array, asked: jax.Array) -> TokenStatistics:
         logp = log_softmax(project(hidden, head), 1.0)
         chance = jnp.exp(logp)
         mean = jnp.sum(chance * logp, axis=-1)
@@ -39,4 +39,4 @@ def token_statistics(hidden_BND: jax.Array, head: Head, asked_BNA: jax.Array, *,
             jnp.argmax(logp, axis=-1).astype(jnp.int32),
         )
 
-    return by_chunks(of_chunk, (hidden_BND, asked_BNA), chunk)
+    return by_chunks(of_chunk, (head,), (hidden_BND, asked_BNA), chunk)

@@ -97,6 +97,31 @@ def test_in_half_precision_every_product_of_the_gradient_is(chunk):
         assert np.abs(got.astype(jnp.float32) - want).max() < 0.02 * np.abs(want).max()
 
 
+@pytest.mark.parametrize("chunk", [1, None])
+def test_in_half_precision_a_weight_s_gradient_is_rounded_once_however_many_chunks(chunk):
+    """A thousand places that pull the same way: a sum in bfloat16 would stop moving at 256 of them.
+
+    What may be lost is the rounding of each logit's gradient, before its product, and that of the whole sum.
+    """
+    places, rounding = 1024, 2.0**-8
+    hidden = jnp.asarray(RNG.uniform(0.5, 1, (1, places, D)), jnp.bfloat16)
+    weight, tokens = jnp.asarray(WEIGHT, jnp.bfloat16), jnp.zeros((1, places), int)
+
+    def total(weight):
+        return jnp.sum(token_logprobs(hidden, logprobs.Head(weight), tokens, chunk=chunk)[0])
+
+    states, head = np.asarray(hidden, np.float64)[0], logprobs.Head(np.asarray(weight, np.float64))
+    of_logits = np.eye(V)[np.zeros(places, int)] - np.exp(oracle(states, head, 1.0))
+    wanted = of_logits.T @ states
+    allowed = rounding * (np.abs(of_logits).T @ states + np.abs(wanted))
+    gradient = jax.jit(jax.grad(total))
+    got = gradient(weight)
+    assert got.dtype == jnp.bfloat16
+    assert (np.abs(np.asarray(got, np.float64) - wanted) <= allowed + 1e-4).all()  # and a little for float32
+    wide_copy = f"tensor<{V}x{D}xbf16>) -> tensor<{V}x{D}xf32>"
+    assert wide_copy not in gradient.lower(weight).as_text()
+
+
 def test_large_logits_stay_finite():
     got, entropy = token_logprobs(1e4 * HIDDEN, HEAD, TOKENS, temperature=0.1)
     assert np.isfinite(got).all()
