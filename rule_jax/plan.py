@@ -30,6 +30,7 @@ from rule_jax.planning.needs import Need, Whole, compiled, whole
 from rule_jax.planning.search import Found, search
 from rule_jax.planning.shapes import programs_of
 from rule_jax.stages import TRAINING, Run
+from rule_jax.text.columns import aligned
 
 TOPOLOGY = flags.DEFINE_string("topology", "", "A TPU slice, like v5e:4x4; default: the devices of this machine.")
 PROGRAMS = flags.DEFINE_list("programs", [], "Names of programs to plan; default: all of them.")
@@ -80,7 +81,7 @@ def memory_table(needs: Sequence[Need]) -> str:
         ]
         for need in needs
     ]
-    return _aligned([heads, *rows])
+    return aligned([heads, *rows])
 
 
 def work_table(needs: Sequence[Need]) -> str:
@@ -102,7 +103,7 @@ def work_table(needs: Sequence[Need]) -> str:
         ]
         for need, cost in found
     ]
-    return _aligned([heads, *rows])
+    return aligned([heads, *rows])
 
 
 def found_table(found: Sequence[Found]) -> str:
@@ -128,17 +129,12 @@ def found_table(found: Sequence[Found]) -> str:
         ]
         for one in ranked(found)
     ]
-    return _aligned([heads, *rows])
+    return aligned([heads, *rows])
 
 
 def ranked(found: Sequence[Found]) -> list[Found]:
     """Those that fit, the fastest first, then the others."""
     return sorted(found, key=lambda one: (not one.fits, one.step))
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ FLOORS = (
     ("sampling", "algorithms", "objectives", "moments", "quantization"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf", "peft", "offline"),
     ("stages", "builder", "planning"),
-    ("main", "chat", "build", "convert", "report", "plan", "bench", "sweep"),
+    ("main", "chat", "build", "convert", "report", "plan", "bench", "growth", "sweep"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 NEIGHBOURS = {  # (importer, imported) on one floor, allowed
@@ -38,6 +38,8 @@ NEIGHBOURS = {  # (importer, imported) on one floor, allowed
     ("planning", "stages"),
     ("build", "main"),
     ("bench", "main"),
+    ("growth", "bench"),
+    ("growth", "main"),
     ("plan", "main"),
 }
 OPS_MAY_IMPORT = {"jax", "numpy", "rule_jax.ops", "rule_jax.types", *sys.stdlib_module_names}

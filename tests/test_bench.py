@@ -43,6 +43,7 @@ def test_every_phase_is_timed_and_its_work_counted(directory):
     phases = {phase["phase"]: phase for phase in said["phases"]}
     assert [*phases] == ["rollout", "reward", "update", "step", "score", "sft"]
     assert all(0 < phase["min_s"] <= phase["median_s"] <= phase["max_s"] for phase in phases.values())
+    assert all(phase["cpu_s"] > 0 for phase in phases.values())
     assert said["matmul_flops_per_s"] > 0
     assert said["parameters"] == V * D + D + L * (4 * D * D + 3 * D * F + 2 * D)
 

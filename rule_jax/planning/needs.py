@@ -71,7 +71,7 @@ def compiled(program: Program, device: Any, chip: Chip) -> Need:
 def need_of(program: Program, made: Any, seconds: float, device: Any, chip: Chip) -> Need:
     """The need of a program that was compiled in so many seconds."""
     cost = hlo.Module(made.as_text()).cost
-    return _need(program, _peak(made.memory_analysis(), device.platform), seconds, chip, cost)
+    return _need(program, peak(made.memory_analysis(), device.platform), seconds, chip, cost)
 
 
 def _need(program: Program, most: int, seconds: float, chip: Chip, cost: hlo.Cost | None) -> Need:
@@ -109,7 +109,7 @@ def whole(needs: Sequence[Need], devices: int, sampled: int) -> Whole:
     return Whole(seconds, seconds * devices / 3600, steps * sampled / of_stage if of_stage else 0.0)
 
 
-def _peak(analysis: Any, platform: str) -> int:
+def peak(analysis: Any, platform: str) -> int:
     """The bytes that a program holds at its worst moment, arguments and results included."""
     if platform == "tpu":
         # What the compiler compares with the chip's memory. Its temp_size counts once more what donation saves.

@@ -18,7 +18,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, PercentFormatter
 
 Scale = Literal["percent", "unit", "free"]
 Series = Mapping[str, Sequence[tuple[float, float]]]
@@ -245,6 +245,35 @@ def by_ring(name: str, title: str, ylabel: str, rings: Sequence[str], series: Ma
             for label, values in series.items()
         )
         return _svg(figure, name, title, words)
+
+
+def powers(name: str, title: str, xlabel: str, series: Series, limit: float) -> str:
+    """How figures grow with a size: each as a multiple of its first, both axes logarithmic. The dashed line goes like
+    the size to the power `limit`.
+
+    series: legend label -> [(size, figure)], all above 0, by size.
+    """
+    with rc_context({**_RC, "svg.hashsalt": name}):
+        figure, axes = _axes(3.4, 2.6)
+        sizes = list(dict.fromkeys(x for points in series.values() for x, _ in points))
+        ends = min(sizes), max(sizes)
+        axes.plot(ends, [1.0, (ends[1] / ends[0]) ** limit], color=MUTED, linewidth=1, linestyle=_DASHES[1])
+        for i, (label, points) in enumerate(series.items()):
+            x, y = zip(*points)
+            colour, marker = SERIES[(2, 1, 3, 4)[i % 4]], _MARKERS[i % len(_MARKERS)]
+            axes.plot(x, [value / y[0] for value in y], label=label, color=colour, marker=marker, markersize=4)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log", base=2)
+        axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
+        axes.minorticks_off()
+        axes.set_xlabel(xlabel)
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, fontsize=8.5, borderpad=0.2)
+        words = "; ".join(
+            f"{label}: {points[-1][1] / points[0][1]:.3g} times at {points[-1][0] / points[0][0]:g} times the size"
+            for label, points in series.items()
+        )
+        return _svg(figure, name, title, f"{words}; at most the power {limit:g}")
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:
