@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
         "moments_dtype": "float32",  # Adam's; bfloat16 halves their memory
         "reference_memory": "device",  # of the KL reference; host: it comes to the device once a step and goes again
         "remat": False,  # recompute blocks in the backward pass: less memory, a third more work
-        "logit_chunk": 0,  # response tokens of a prompt whose logits exist at once; 0: all
+        "logit_chunk": 0,  # tokens whose logits exist at once, of a prompt's answers or a packed row; 0: 1 GiB a device
     }
 
     # What is trained: all parameters (rank 0), or an adapter of low rank beside these projections of every layer.

@@ -22,7 +22,6 @@ def get_config() -> ConfigDict:
     c: Any = grpo.get_config()
     c.mesh = {"data": 1, "fsdp": -1, "tensor": 1}
     c.model.remat = True
-    c.model.logit_chunk = 1024
     c.data.source = "rwku"
 
     rs = c.rejection_steering

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from rule_jax.ops.attention import soft_cap
 from rule_jax.ops.shapes import check
 
+LOGITS = 2**28  # values on a device at once, 1 GiB in float32, where nobody says how many
+
 
 class Head(NamedTuple):
     """What turns hidden states into logits, soft_cap(hidden @ weight.T); only `project` uses it, so no cap is lost.
@@ -72,8 +74,8 @@ def token_logprobs(
 ) -> tuple[jax.Array, jax.Array]:
     """Log-probability of each token under softmax(project(hidden, head) / temperature), and the entropy of that.
 
-    With `chunk`, at most B * chunk rows of logits exist at a time, forward and backward: chunks of the N axis are
-    scanned and each recomputes its logits for the gradient. The B axis, which may be sharded, is never cut.
+    At most B * chunk rows of logits exist at a time, forward and backward: chunks of the N axis are scanned and each
+    recomputes its logits for the gradient. The B axis, which may be sharded, is never cut. chunk: as of `by_chunks`.
     Returns (logprobs_BN, entropy_BN) in nats, float32.
     """
     check(hidden_BND=hidden_BND, head_VD=head.weight_VD, tokens_BN=tokens_BN)
@@ -88,14 +90,25 @@ def token_logprobs(
     return by_chunks(of_chunk, (head,), (hidden_BND, tokens_BN), chunk)
 
 
+def places_at_once(rows: int, places: int, logits: int, devices: int) -> int:
+    """How many of each row's places are looked at together, where each has so many logits: all if LOGITS allows it on
+    each of the devices, which share them; else the same number in as few parts as it allows, one place at least."""
+    most = max(LOGITS * devices // (rows * logits), 1)
+    parts = max(-(-places // most), 1)
+    return -(-places // parts)
+
+
 def by_chunks(f: Callable[..., Any], heads: tuple[Head, ...], arrays: tuple[jax.Array, ...], chunk: int | None) -> Any:
     """f(*heads, *arrays), a tree of arrays [B, N, ...] like `arrays`, where f looks at each place of N alone.
 
-    With `chunk`, so many places at a time, one part after the other, each computed again for its gradient. A head's
-    gradient is summed over the parts in float32 and rounded to its dtype once.
+    `chunk` places at a time, one part after the other, each computed again for its gradient; None: `places_at_once` of
+    the mesh that it is traced on. A head's gradient is summed over the parts in float32 and rounded to its dtype once.
     """
     B, N = arrays[0].shape[:2]
-    if chunk is None or chunk >= N:
+    if chunk is None:
+        logits = sum(head.weight_VD.shape[0] for head in heads)
+        chunk = places_at_once(B, N, logits, max(jax.sharding.get_abstract_mesh().size, 1))
+    if chunk >= N:
         return f(*heads, *arrays)
     count = -(-N // chunk)
 

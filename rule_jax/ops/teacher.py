@@ -29,7 +29,7 @@ def taught(
 ) -> Taught:
     """Taught of a model and a teacher, each given by hidden states and head. No gradient reaches the teacher.
 
-    penalty: the teacher's logit of the given token is lowered by it before the softmax. chunk: as in `token_logprobs`.
+    penalty: the teacher's logit of the given token is lowered by it before the softmax. chunk: as of `by_chunks`.
     """
     check(hidden_BND=hidden_BND, teacher_BND=teacher_BND, tokens_BN=tokens_BN)
 

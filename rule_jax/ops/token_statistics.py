@@ -23,7 +23,7 @@ class TokenStatistics(NamedTuple):
 def token_statistics(hidden_BND: jax.Array, head: Head, asked_BNA: jax.Array, *, chunk: int | None) -> TokenStatistics:
     """TokenStatistics of softmax(project(hidden, head)). head: the model's, as `logprobs.project` takes it.
 
-    With `chunk`, at most B * chunk rows of logits exist at a time. Not made to be differentiated.
+    At most B * chunk rows of logits exist at a time; chunk: as of `by_chunks`. Not made to be differentiated.
     """
     check(hidden_BND=hidden_BND, asked_BNA=asked_BNA)
 

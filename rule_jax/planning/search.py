@@ -22,7 +22,7 @@ from rule_jax.planning.shapes import Program, Shapes, held, programs_of
 from rule_jax.stages import TRAINING, Run
 
 LARGEST = ("rollout", "update")  # programs that are compiled; the others hold less
-CHUNK = 256  # tokens of a prompt whose logits exist at once
+CHUNK = 256  # tokens of a prompt whose logits exist at once: fewer than if left to their size
 Sizes = Mapping[str, int]  # of the mesh's axes
 
 

@@ -48,7 +48,7 @@ class Run:
 
     @property
     def logit_chunk(self) -> int | None:
-        """config.model.logit_chunk, where 0 means that all logits of a microbatch may exist at once."""
+        """config.model.logit_chunk; None where it is 0, which leaves it to `ops.logprobs.places_at_once`."""
         return self.config.model.logit_chunk or None
 
     def log(self, stage: str) -> telemetry.MetricsFile:

@@ -67,7 +67,7 @@ def knobs(run: Run, stage: str) -> list[str]:
     if stage in TRAINING:
         found = [
             (True, f"config.{stage}.microbatches={config[stage].microbatches} up"),
-            (not model.logit_chunk, "config.model.logit_chunk=0 to 256"),
+            (not model.logit_chunk, "config.model.logit_chunk=0 to 256 or less"),
             (not model.remat, "config.model.remat=False to True"),
             (model.moments_dtype == "float32", "config.model.moments_dtype=float32 to bfloat16"),
             (model.reference_memory == "device" and not config.lora.rank, "config.model.reference_memory to host"),
@@ -81,6 +81,6 @@ def knobs(run: Run, stage: str) -> list[str]:
         found = [(True, f"config.world.rows={config.world.rows} down")]
     else:
         found = [(True, f"config.evaluate.{name}={config.evaluate[name]} down") for name in ("batch", "score_tokens")]
-        found.append((not model.logit_chunk, "config.model.logit_chunk=0 to 256"))
+        found.append((not model.logit_chunk, "config.model.logit_chunk=0 to 256 or less"))
     found.append((True, f"config.mesh.fsdp={config.mesh.fsdp} up, on more devices"))
     return [text for wanted, text in found if wanted]

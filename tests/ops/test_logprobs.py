@@ -122,6 +122,33 @@ def test_in_half_precision_a_weight_s_gradient_is_rounded_once_however_many_chun
     assert wide_copy not in gradient.lower(weight).as_text()
 
 
+@pytest.mark.parametrize(
+    ("sizes", "wanted"),
+    [
+        ((16, 192, 2048, 1), 192),  # the default world's update: 6 million logits
+        ((1, 2048, 2**17, 1), 2048),  # as many as there may be
+        ((1, 2049, 2**17, 1), 1025),  # in two parts, alike
+        ((8, 8192, 128256, 1), 256),  # 261 at most: 32 parts
+        ((8, 8192, 128256, 4), 1024),  # four devices hold 1046
+        ((4096, 10, 2**17, 1), 1),  # one place is too much already, and cannot be cut
+        ((2, 0, 2048, 1), 0),
+    ],
+)
+def test_how_many_places_are_looked_at_together(sizes, wanted):
+    assert logprobs.places_at_once(*sizes) == wanted
+
+
+def test_a_large_head_is_cut_without_being_told():
+    rows, places, vocabulary = 2, 8192, 128256  # 1046 places at most, so eight parts
+    hidden = jax.ShapeDtypeStruct((rows, places, D), jnp.bfloat16)
+    head = logprobs.Head(jax.ShapeDtypeStruct((vocabulary, D), jnp.bfloat16))
+    tokens = jax.ShapeDtypeStruct((rows, places), jnp.int32)
+    program = {
+        chunk: token_logprobs.lower(hidden, head, tokens, chunk=chunk).as_text() for chunk in (None, 1024, places)
+    }
+    assert program[None] == program[1024] != program[places]
+
+
 def test_large_logits_stay_finite():
     got, entropy = token_logprobs(1e4 * HIDDEN, HEAD, TOKENS, temperature=0.1)
     assert np.isfinite(got).all()

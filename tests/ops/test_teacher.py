@@ -44,6 +44,14 @@ def test_values_and_gradient(penalty, chunk):
     np.testing.assert_array_equal(gradients[1], np.zeros_like(TEACHER))
 
 
+def test_the_logits_of_both_heads_are_counted():
+    hidden, tokens = jax.ShapeDtypeStruct((1, 4096, D), jnp.float32), jax.ShapeDtypeStruct((1, 4096), jnp.int32)
+    head = Head(jax.ShapeDtypeStruct((2**17, D), jnp.float32))
+    run = jax.jit(taught, static_argnames="chunk")  # 2048 places of one head, 1024 of two
+    program = {chunk: run.lower(hidden, head, hidden, head, tokens, chunk=chunk).as_text() for chunk in (None, 1024)}
+    assert program[None] == program[1024]
+
+
 def test_a_model_that_is_its_teacher_has_no_divergence():
     found = taught(HIDDEN, HEAD, HIDDEN, HEAD, TOKENS)
     np.testing.assert_allclose(found.cross_entropy_BN, found.entropy_BN, rtol=1e-6)

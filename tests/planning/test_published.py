@@ -72,8 +72,11 @@ def compiled(program):
     return program.function.lower(*program.arguments).compile()
 
 
+TWO_PARTS = {"boundary_optimization.microbatches": 2}
+
+
 def small(path, **changes):  # noqa: F811
-    run = run_of(str(path), (1, 2, 2), recipe=grpo, **{"boundary_optimization.microbatches": 2, **changes})
+    run = run_of(str(path), (1, 2, 2), recipe=grpo, **{**TWO_PARTS, **changes})
     return run, {program.name: program for program in programs_of(run)}
 
 
@@ -106,6 +109,17 @@ def test_the_update_builds_no_more_logits_than_a_chunk_has(tmp_path):
     assert run.mesh.shape["tensor"] == 2
     assert logits_built(Module(compiled(made["update"]).as_text()), vocabulary // 2) <= rows * chunk
     assert logits_built(Module(compiled(small(tmp_path)[1]["update"]).as_text()), vocabulary // 2) > rows * chunk
+
+
+@pytest.mark.parametrize(("mesh", "places"), [((1, 1, 1), 1), ((1, 2, 2), 4)])
+def test_a_large_head_is_cut_by_what_the_devices_hold(tmp_path, mesh, places):
+    vocabulary = 2**26  # of 2**28 logits on a device
+    files.write_json(tmp_path / "config.json", {**CONFIG, "vocab_size": vocabulary})
+    made = {program.name: program for program in programs_of(run_of(str(tmp_path), mesh, grpo, **TWO_PARTS))}
+    text = made["update"].function.lower(*made["update"].arguments).as_text()
+    rows, samples, answer = 8 // 2, 2, 4
+    assert f"tensor<{rows}x{places}x{vocabulary}xf32>" in text
+    assert f"tensor<{rows}x{samples * answer}x{vocabulary}xf32>" not in text
 
 
 def test_the_state_is_given_up_for_the_new_one(path):  # noqa: F811
