@@ -79,7 +79,8 @@ class Answerer:
         """(rows, requests) that one program call can answer together, of similar length to waste little padding; what
         has its texts already is not asked.
 
-        Few batches against little padding: see `batching.plan`.
+        Few batches against little padding: see `batching.plan`. Prompts of one padded length stand by task, whose
+        answers are alike long: a batch is decoded until its longest one has ended.
         """
         groups: dict[tuple[int, int, float], list[_Request]] = defaultdict(list)
         for task in tasks:
@@ -89,8 +90,8 @@ class Answerer:
                 groups[task.samples, task.max_new_tokens, task.temperature].append(_Request(task, row, ids))
         ways = sharding.row_shards(self.run.mesh)
         for (samples, longest, _), requests in groups.items():
-            ordered = sorted(requests, key=lambda request: len(request.ids))
-            lengths = [len(request.ids) for request in ordered]
+            ordered = sorted(requests, key=_place)
+            lengths = [batching.fine_bucket(len(request.ids)) for request in ordered]
             size = self.run.config.evaluate.batch // samples
             for start, stop, rows in batching.plan(lengths, size, ways=ways, overhead=STEP_COST * longest):
                 yield rows, ordered[start:stop]
@@ -147,6 +148,11 @@ class Answerer:
         flat = [response[b, g, : length[b, g]] for b in range(len(batch)) for g in range(task.samples)]
         texts = chat.decode(self.examined.tokenizer, flat)
         return [texts[b * task.samples : (b + 1) * task.samples] for b in range(len(batch))]
+
+
+def _place(request: _Request) -> tuple[int, str, int]:
+    """By what requests are ordered: padded length, task, length."""
+    return batching.fine_bucket(len(request.ids)), request.task.name, len(request.ids)
 
 
 def _cut(text: str, stop: str) -> str:

@@ -88,3 +88,13 @@ def test_where_prompts_are_cut_that_is_told_too(answerer):
     texts = answers(params, [Task("some", (long,), lambda r, t: {}, max_new_tokens=NEW)], "x")
     assert len(texts["some"][0]) == 1
     assert answers.too_long == {"some": TooLong(left_out=0, cut=1, of=1, limit=POSITIONS - NEW)}
+
+
+def test_prompts_of_one_padded_length_stand_by_task(answerer):
+    """Lengths that interleave, within one bucket, and batches that hold one task each."""
+    answers, _ = answerer(batch=8)
+    asked = [task("one", *range(2, 10)), task("other", *range(3, 11))]
+    batches = list(answers._batches(asked, {"one": [[]] * 8, "other": [[]] * 8}, ""))
+    assert [rows for rows, _ in batches] == [8, 8]
+    assert [{request.task.name for request in batch} for _, batch in batches] == [{"one"}, {"other"}]
+    assert [len(request.ids) for request in batches[0][1]] == sorted(len(request.ids) for request in batches[0][1])
