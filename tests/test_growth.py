@@ -15,7 +15,7 @@ from rule_jax.reporting import growth_page
 from rule_jax.stages import _world_model
 from tests.runs import ROOT, cache_in, environment
 
-B, G, P, R = 8, 2, 16, 4
+B, G, P, R = 16, 2, 16, 4
 L, D, H, F, V = 2, 16, 2, 24, 300
 BASE = growth.Sizes(B, G, P, R, V, L)
 COUNTED = {"flops": [1, 2, 4], "bytes": [4, 4, 9], "temporaries": [1.0, 2.2, 4.9], "seconds": [5, 5, 5]}
