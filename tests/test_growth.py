@@ -78,14 +78,20 @@ def test_the_page_says_what_grows_faster_and_what_is_sent():
     spread = {**growth.row("devices", "update", [1, 2, 4], SPREAD), **sent}
     found = {"device": "cpu", "devices": 1, "dtype": "float32", "base": BASE._asdict(), "rows": [spread]}
     page = growth_page.render(found)
-    assert "Nothing grows faster than the mathematics allows." in page
+    assert "Nothing that is counted grows faster than the mathematics allows." in page
     assert page.count("<svg ") == 3
     assert "1,200 bytes" in page
     assert "update: 0.25 times at 4 times the size; at most the power -1" in page
 
     faster = growth.row("prompts", "rollout", [8, 16, 32], COUNTED)
     page = growth_page.render({**found, "rows": [faster, spread]})
+    assert "Nothing that is counted" not in page
     assert "rollout, Bytes, by prompts of a step: exponent 0.58, 1.17 in the last doubling, 1 at most" in page
+
+    slow = growth.row("prompts", "rollout", [8, 16, 32], {"cpu": [1, 2, 6], "flops": [1, 2, 4]})
+    page = growth_page.render({**found, "rows": [slow]})
+    assert "Nothing that is counted grows faster than the mathematics allows." in page
+    assert "rollout, Seconds of all cores, by prompts of a step: exponent 1.29, 1.58 in the last doubling" in page
 
 
 @pytest.mark.parametrize(
