@@ -36,8 +36,7 @@ from rule_jax import main as main_command
 from rule_jax import telemetry
 from rule_jax.errors import UserError, nearest, one_line
 from rule_jax.planning.machines import ceilings
-from rule_jax.planning.phases import PHASES, Bench, Shape, checked, measure, shaped, subject
-from rule_jax.stages import TRAINING, boundary_optimization
+from rule_jax.planning.phases import PHASES, Bench, Shape, checked, has_weights, measure, shaped, subject
 from rule_jax.text.columns import aligned
 
 MODEL = flags.DEFINE_string("model", None, "The HF directory to time; config.json alone will do.")
@@ -104,8 +103,6 @@ def configured() -> Any:
         if axis not in config.mesh or not size.lstrip("-").isdigit():
             raise UserError(f"--mesh={MESH.value}: it is written like data=1,fsdp=4,tensor=2")
         config.mesh[axis] = int(size)
-    earlier = {*TRAINING} - {boundary_optimization.STAGE}  # the step that is timed begins from the model that was named
-    config.stages = tuple(stage for stage in config.stages if stage not in earlier)
     return config
 
 
@@ -117,6 +114,8 @@ def main(argv: Sequence[str]) -> None:
     telemetry.start_logging()
     with tempfile.TemporaryDirectory() as nothing_stays:
         run = checked(config, Path(nothing_stays))
+        if not has_weights(Path(config.model.path)):
+            telemetry.info(f"{config.model.path} has no weights; random ones are timed")
         decodes = bool({"reward", "step"} & {*WANTED.value})
         bench = Bench(run, subject(run, decodes=decodes), EOS.value)
         best = ceilings(run.mesh.size, run.compute_dtype)

@@ -17,13 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rule_jax import hf, plugin, programs, sharding, telemetry
+from rule_jax import hf, plugin, programs, sharding
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.models import lora
 from rule_jax.ops.work import Work, work
 from rule_jax.planning.machines import Ceilings, seconds
 from rule_jax.planning.needs import peak
-from rule_jax.stages import Run, Subject, boundary_optimization, rejection_steering
+from rule_jax.stages import TRAINING, Run, Subject, boundary_optimization, rejection_steering
 from rule_jax.stages._scoring import score
 from rule_jax.stages._updates import Updates
 from rule_jax.stages._weights import as_reference, on_device
@@ -256,8 +256,10 @@ def _taken(call: Callable[[], Any]) -> tuple[float, float]:
 
 
 def shaped(config: Any, shape: Shape) -> Any:
-    """A copy of the config with steps of that shape."""
+    """A copy of the config with steps of that shape, which begin from the model that it names."""
     config = copy.deepcopy(config)
+    earlier = {*TRAINING} - {boundary_optimization.STAGE}
+    config.stages = tuple(stage for stage in config.stages if stage not in earlier)
     rebo = config.boundary_optimization
     rebo.boundary_prompts = shape.prompts // 2
     rebo.forget_prompts = shape.prompts - rebo.boundary_prompts
@@ -283,10 +285,13 @@ def subject(run: Run, *, decodes: bool) -> Subject:
     return Subject(path, model, lora.make(model, **run.config.lora), tokenizer, hf.eos_ids(path))
 
 
+def has_weights(directory: Path) -> bool:
+    return any(directory.glob("*.safetensors"))
+
+
 def _weights(run: Run, learner: Subject) -> Any:
     """The directory's weights, as a stage begins from them, or random ones where it has none."""
     dtype = run.compute_dtype if learner.tuning.keeps_base else jnp.float32
-    if any(learner.path.glob("*.safetensors")):
+    if has_weights(learner.path):
         return hf.load_params(learner.path, learner.model, run.mesh, dtype)
-    telemetry.info(f"{learner.path} has no weights; random ones are timed")
     return programs.cast(programs.init_params(learner.model, run.mesh, jax.random.key(0)), dtype)
