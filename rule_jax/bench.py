@@ -114,10 +114,10 @@ def main(argv: Sequence[str]) -> None:
     telemetry.start_logging()
     with tempfile.TemporaryDirectory() as nothing_stays:
         run = checked(config, Path(nothing_stays))
-        if not has_weights(Path(config.model.path)):
-            telemetry.info(f"{config.model.path} has no weights; random ones are timed")
-        decodes = bool({"reward", "step"} & {*WANTED.value})
-        bench = Bench(run, subject(run, decodes=decodes), EOS.value)
+        learner = subject(run, decodes=bool({"reward", "step"} & {*WANTED.value}))
+        if not has_weights(learner.path):
+            telemetry.info(f"{learner.path} has no weights; random ones are timed")
+        bench = Bench(run, learner, EOS.value)
         best = ceilings(run.mesh.size, run.compute_dtype)
         timings = list(measure(bench, WANTED.value, REPEATS.value))
     found = [timing.against(best) for timing in timings]
