@@ -74,9 +74,11 @@ def _range(row: Mapping[str, Any]) -> str:
 
 
 def _plane(reading: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Behind the base, the methods that cover most stand first."""
     xlabel, ylabel, caption = AXES[reading]
     clouds, rows = {}, []
-    for name, row in found["methods"].items():
+    ordered = sorted(found["methods"].items(), key=lambda item: (item[0] != BASE, -item[1]["hypervolume"]["mean"]))
+    for name, row in ordered:
         runs = [(point["forget"], point["retain"]) for point in found["points"] if point["method"] == name]
         figures = {key: _figure("share_rate", row[key]) for key in ("forget", "retain", "hypervolume")}
         clouds[name] = plots.Cloud(runs, plots.Point(name, figures["forget"].ends, figures["retain"].ends))

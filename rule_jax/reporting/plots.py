@@ -38,6 +38,7 @@ _THEME = {INK: "--ink", MUTED: "--muted", GRID: "--grid"} | {c: f"--s{i}" for i,
 _DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.6, 1.2, 1.6)))
 _MARKERS = "soD^vP"
 _MAX_POINTS = 300
+NAMED = 12  # methods of a plane that have a colour and a name of their own
 
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -159,23 +160,30 @@ def plane(
     name: str, clouds: Mapping[str, Cloud], front: Sequence[tuple[float, float]], xlabel: str, ylabel: str
 ) -> str:
     """Every run as a small mark, the mean of each method as a large one with its intervals, and the non-dominated set
-    joined by a line. The ideal is on the left, at the top. Up to 36 methods are told apart by mark and colour.
+    joined by a line. The ideal is on the left, at the top. The first NAMED methods are told apart by mark and colour;
+    of the others the means alone lie behind them, in grey.
 
     front: (x, y) of the non-dominated means, by x.
     """
+    style: dict[str, Any]
     with rc_context({**_RC, "svg.hashsalt": name}):
-        figure, axes = _axes(5.2, 3.9 + 0.19 * len(clouds))
+        figure, axes = _axes(5.2, 3.9 + 0.19 * min(len(clouds), NAMED + 1))
         axes.set_xlim(-0.04, 1.04)
         axes.set_ylim(-0.04, 1.07)
         axes.plot([0.0], [1.0], marker="o", markersize=17, markerfacecolor="none", color=MUTED, linewidth=0, alpha=0.7)
         axes.plot([x for x, _ in front], [y for _, y in front], color=MUTED, linewidth=0.9, linestyle=_DASHES[1])
-        for i, (label, cloud) in enumerate(clouds.items()):
-            style: dict[str, Any] = {"color": SERIES[i % len(SERIES)], "marker": _MARKERS[(i + i // 6) % len(_MARKERS)]}
+        for i, (label, cloud) in enumerate([*clouds.items()][:NAMED]):
+            style = {"color": SERIES[i % len(SERIES)], "marker": _MARKERS[(i + i // 6) % len(_MARKERS)]}
             (x, x_low, x_high), (y, y_low, y_high) = cloud.mean.x, cloud.mean.y
             axes.plot([x_low, x_high], [y, y], color=style["color"], linewidth=1)
             axes.plot([x, x], [y_low, y_high], color=style["color"], linewidth=1)
             axes.plot(*zip(*cloud.runs), **style, markersize=3.5, alpha=0.5, linewidth=0)
             axes.plot([x], [y], **style, markersize=8, linewidth=0, label=label, markeredgecolor="white")
+        if behind := [cloud.mean for cloud in clouds.values()][NAMED:]:
+            style = {"marker": "o", "markersize": 5, "color": MUTED, "alpha": 0.45, "linewidth": 0, "zorder": 1}
+            axes.plot(
+                [mean.x[0] for mean in behind], [mean.y[0] for mean in behind], label=f"{len(behind)} others", **style
+            )
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axis.set_major_locator(MultipleLocator(0.2))

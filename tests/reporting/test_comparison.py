@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rule_jax.errors import UserError
-from rule_jax.reporting import comparison_page
+from rule_jax.reporting import comparison_page, plots
 from rule_jax.reporting.comparison import compare
 from tests.reporting.synthetic import FATES, MODELS, make_run
 from tests.reporting.test_page import Page
@@ -138,6 +138,23 @@ def test_one_page_of_many_runs(six, tmp_path):
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert [tag for tag, _ in tags].count("table") == [tag for tag, _ in tags].count("caption")
+
+
+def test_of_many_methods_those_that_cover_most_are_named(six, tmp_path):
+    table = compare(six)
+    found = table["planes"]["leak"]
+    good = found["methods"]["good: boundary optimization"]
+    found["methods"] |= {
+        f"worse {i}": {**good, "hypervolume": {**good["hypervolume"], "mean": 0.01 * i}} for i in range(12)
+    }
+    source = comparison_page.render(table)
+    names = [name for name in found["methods"] if f">{name}</text>" in source]
+    assert len(names) == plots.NAMED
+    assert {"base", "good: boundary optimization", "worse 11"} <= {*names}
+    assert "worse 0" not in names
+    assert f">{len(found['methods']) - plots.NAMED} others</text>" in source
+    rows = re.findall(r"good: boundary optimization|worse \d+", source[source.index("<table") :])
+    assert rows[:2] == ["good: boundary optimization", "worse 11"]
 
 
 def test_a_run_given_twice_is_refused(six):
