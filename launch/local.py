@@ -150,12 +150,8 @@ class Runner:
 
     def _take_over(self, point: Point) -> None:
         """Begins the point's run with what the run that has most in common with it has done, unless it has begun."""
-        place = self.places.run(point)
-        if (place / "config.json").exists():
-            return
-        shared = {donor: len(sharing.common(donor, point.settings)) for donor in self.places.runs()}
-        if shared:
-            sharing.give(max(shared, key=shared.__getitem__), place, point.settings)
+        if self.places.state(point) == "waiting" and (donor := sharing.closest(self.places.runs(), point.settings)):
+            sharing.give(donor, self.places.run(point), point.settings)
 
     def _start(self, number: int, point: Point, lock: IO[str]) -> None:
         place, log = self.places.run(point), self.places.log(point)

@@ -178,9 +178,14 @@ def _literal(text: str) -> Any:
     return text
 
 
+def called(name: str, values: Mapping[str, Any]) -> str:
+    """What a point is called by its settings: "grpo,boundary_share=4.0"."""
+    return ",".join([name, *(f"{key.rpartition('.')[2]}={value}" for key, value in values.items())])
+
+
 def _label(override: Override, config_file: str) -> str:
-    """The point's own label, or what it sets, without the seed: "grpo,boundary_share=4.0"."""
+    """The point's own label, or what it sets, without the seed."""
     stem = Path(override.get("config", config_file)).stem
-    varied = [f"{k.rpartition('.')[2]}={v}" for k, v in override.items() if k not in (*NO_SETTINGS, "seed")]
-    label = str(override.get("label", ",".join([stem, *varied])))
+    varied = {key: value for key, value in override.items() if key not in (*NO_SETTINGS, "seed")}
+    label = str(override.get("label", called(stem, varied)))
     return re.sub(r"[^\w.,=+-]+", "_", label).strip("._") or "point"

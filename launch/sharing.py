@@ -5,7 +5,7 @@ are of one version of the code.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,17 @@ def common(source: Path, settings: Settings) -> list[str]:
         names += [STEERING, f"done/{STEERING}.json"]
         measured += [f"evaluate/{STEERING}"]
     return names + [name for name in measured if (source / name / "metrics.json").exists()]
+
+
+def closest(donors: Sequence[Path], settings: Settings) -> Path | None:
+    """The run of those from which one of `settings` may take over most: before all a finished one that is the same.
+    None where there are none."""
+
+    def much(donor: Path) -> tuple[bool, int]:
+        names = common(donor, settings)
+        return TIME in names, len(names)
+
+    return max(donors, key=much, default=None)
 
 
 def give(source: Path, place: Path, settings: Settings) -> list[str]:

@@ -44,6 +44,7 @@ SMALL = {
     "boundary_optimization.boundary_prompts": 4,
     "evaluate.batch": 8,
 }
+BASELINE = {"baseline.batch": 8, "baseline.max_length": 16}
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +78,7 @@ def held(path, mesh=(1, 1, 1), recipe=grpo, **changes):
     [(rs_retain, 2, False), (npo_klr, 2, True), (dpo, 2, True)],  # rows of one answer for each example
 )
 def test_a_baseline_is_planned_with_what_its_terms_read(path, recipe, rows, reference):
-    small = {"baseline.batch": 8, "baseline.max_length": 16}
-    made = {program.name: program for program in shapes.programs_of(run_of(path, recipe=recipe, **small))}
+    made = {program.name: program for program in shapes.programs_of(run_of(path, recipe=recipe, **BASELINE))}
     assert list(made) == ["baseline", "answers", "scores"]
     kinds = shapes.held(made["baseline"])
     assert kinds["batch"] == rows * 8 // 2 * 16 * 4 * 4  # tokens, segments, positions and weights on two row shards
@@ -86,8 +86,7 @@ def test_a_baseline_is_planned_with_what_its_terms_read(path, recipe, rows, refe
 
 
 def test_a_baseline_is_compiled(path):
-    small = {"baseline.batch": 8, "baseline.max_length": 16}
-    (need,) = plan.plan(run_of(path, recipe=npo_klr, **small), ["baseline"])
+    (need,) = plan.plan(run_of(path, recipe=npo_klr, **BASELINE), ["baseline"])
     assert need.kinds["temporaries"] > 0
 
 
