@@ -20,7 +20,7 @@ from rule_jax.stages._likelihood import Padding
 from rule_jax.text import chat
 from rule_jax.types import Task
 
-STEP_COST = 16  # of one more decoding step, for however few rows, in padded prompt tokens
+STEP_COST = 12  # of one more decoding step, for however few rows, in padded prompt tokens
 
 
 @dataclass(frozen=True)

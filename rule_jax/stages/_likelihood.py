@@ -79,6 +79,9 @@ class Padding:
         """The share of slots without a token; 0 where nothing was computed."""
         return 1 - self.used / self.slots if self.slots else 0.0
 
+    def __add__(self, other: "Padding") -> "Padding":
+        return Padding(self.slots + other.slots, self.used + other.used)
+
 
 class Scorer:
     """Scores tasks with any parameters of one architecture; a program per row size serves all of them.

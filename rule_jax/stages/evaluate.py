@@ -54,7 +54,7 @@ def check(run: Run) -> None:
 def run(run: Run) -> None:
     """Writes evaluate/<model>/metrics.json, generations.jsonl and scores.jsonl for "base" and for each training stage
     of the run, and evaluate/notes.json: what the benchmark lacks, what is too long for the model, and
-    the padding."""
+    the padding of answering, of scoring and of both."""
     if "prepare_data" not in run.config.stages:
         prepare_data.settle_model(run)
     examined, benchmark = subject(run), _benchmark.benchmark(run)
@@ -81,12 +81,14 @@ def run(run: Run) -> None:
             files.write_json(folder / "metrics.json", table)
         telemetry.info(f"evaluate: {name}: {_headline(table)}")
     if processes.first():
+        together = answers.padding + scorer.padding
         notes = {
             "missing": list(benchmark.missing),
             "too_long": {task: found._asdict() for task, found in {**answers.too_long, **scorer.too_long}.items()},
             "scoring_padding": round(scorer.padding.waste, 4),
             "answering_padding": round(answers.padding.waste, 4),
-            "tokens": answers.padding.used + scorer.padding.used,
+            "padding": round(together.waste, 4),
+            "tokens": together.used,
         }
         files.write_json(run.workdir / "evaluate" / "notes.json", notes)
 

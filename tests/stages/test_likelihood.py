@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from rule_jax.models.tuning import full
 from rule_jax.stages import Run, Subject
 from rule_jax.stages._lengths import TooLong
-from rule_jax.stages._likelihood import Scorer, _Text, _Tree, _trees
+from rule_jax.stages._likelihood import Padding, Scorer, _Text, _Tree, _trees
 from rule_jax.types import Continuations, ScoringTask
 from tests.stages import letters
 from tests.stages.letters import EOS, LETTERS
@@ -163,6 +163,12 @@ def test_row_sizes_that_no_text_needs_are_passed_over(scorer):
         ([trees[0], trees[2]], [(0, 0), (0, 2000)], (1, 2048)),
         ([trees[1]], [(0, 0)], (1, 1024)),
     ]
+
+
+def test_padding_of_two_is_that_of_all_their_slots():
+    assert Padding(10, 9) + Padding(30, 21) == Padding(40, 30)
+    assert (Padding(10, 9) + Padding(30, 21)).waste == 0.25
+    assert Padding().waste == 0
 
 
 def test_no_tasks(scorer):
