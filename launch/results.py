@@ -18,15 +18,15 @@ from rule_jax.reporting import comparison_page
 from rule_jax.reporting.data import collect
 from rule_jax.reporting.plane import place
 
+PLACE = ("forget", "retain", "refused", "over_refused")
 ABOUT = ("label", "seed", "config", "digest", "model")
 Row = dict[str, Any]
 
 
-def rows(point: Point, places: Places) -> list[Row]:
+def rows(point: Point, report: Mapping[str, Any]) -> list[Row]:
     """A row a model of a finished point: ABOUT, what the sweep set ("config.<key>"), and every figure
-    ("<task>/<metric>"), with where the model lies in the plane ("forget", "retain"; see reporting.plane) and how its
-    refusals are worded ("wordings/..."; see reporting.answers.wordings)."""
-    report = collect(places.run(point))
+    ("<task>/<metric>"), with where the model lies in the plane (PLACE; see reporting.plane) and how its refusals are
+    worded ("wordings/..."; see reporting.answers.wordings). report: of its run, as from reporting.data.collect."""
     own = {f"config.{key}": value for key, value in point.overrides.items()}
     made = []
     for model, tasks in report["stages"].items():
@@ -38,7 +38,7 @@ def rows(point: Point, places: Places) -> list[Row]:
             for metric, value in row.items()
             if isinstance(value, int | float) or value is None
         }
-        plane = {"forget": spot.forget, "retain": spot.retain} if spot else {}
+        plane = {name: getattr(spot, name) for name in PLACE} if spot else {}
         wordings = {f"wordings/{name}": value for name, value in report["wordings"].get(model, {}).items()}
         made.append({**dict(zip(ABOUT, about)), **own, **plane, **figures, **wordings})
     return made
@@ -51,8 +51,9 @@ def write(points: Sequence[Point], places: Places, shown: Sequence[Point]) -> li
     Only costs.csv, the seconds of each stage, is another when points are run again. What one run took over from another
     (see sharing) costs it nothing there.
     """
-    table = [row for point in points for row in rows(point, places)]
     out, runs = places.workdir, [places.run(point) for point in points]
+    reports = {run: collect(run) for run in runs}
+    table = [row for point, run in zip(points, runs) for row in rows(point, reports[run])]
     names = {"table": out / "results.csv", "parquet": out / "results.parquet", "costs": out / "costs.csv"}
     files.write_text(names["table"], _csv(table))
     _write_parquet(names["parquet"], table)
@@ -60,11 +61,10 @@ def write(points: Sequence[Point], places: Places, shown: Sequence[Point]) -> li
     files.write_text(
         names["costs"], _csv([{"label": p.label, "seed": p.seed, **cost} for p, cost in zip(points, costs)])
     )
-    return [*names.values(), *([_page(shown, places)] if len(shown) > 1 else [])]
-
-
-def _page(shown: Sequence[Point], places: Places) -> Path:
-    return comparison_page.write([places.run(point) for point in shown], places.workdir / "report")
+    if len(shown) < 2:
+        return [*names.values()]
+    kept = [places.run(point) for point in shown]
+    return [*names.values(), comparison_page.write(kept, out / "report", [reports[run] for run in kept])]
 
 
 def _columns(table: Sequence[Row]) -> list[str]:

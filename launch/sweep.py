@@ -34,6 +34,7 @@ from absl import flags
 from launch import local, points, results
 from launch.points import Override, Point
 from rule_jax.errors import UserError, one_line
+from rule_jax.reporting.data import collect
 
 CONFIG = flags.DEFINE_string("config", "configs/grpo.py", "The config file that points start from.")
 SWEEP = flags.DEFINE_string("sweep", "", "The sweep file, e.g. configs/sweeps/boundary_share.py.")
@@ -120,7 +121,7 @@ def _next(
     if then is None or any(places.state(point) in ("begun", "waiting") for point in first):
         return []
     done = [point for point in first if places.state(point) == "done"]
-    rows = [row for point in done for row in results.rows(point, places)]
+    rows = [row for point in done for row in results.rows(point, collect(places.run(point)))]
     found = then(points.load(CONFIG.value), rows)
     known = {point.digest for point in first}
     following = points.resolve(CONFIG.value, found, SWEEP.value, common) if found else []

@@ -48,8 +48,8 @@ class Method:
     values: Values = field(default_factory=dict)
 
 
-def compare(workdirs: Sequence[Path]) -> dict[str, Any]:
-    """The content of metrics.json of a comparison (schema 1).
+def compare(workdirs: Sequence[Path], reports: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """The content of metrics.json of a comparison (schema 1). reports: of the runs, where they were collected before.
 
     schema      1
     over        "runs" or "questions": what figures are means over
@@ -64,7 +64,7 @@ def compare(workdirs: Sequence[Path]) -> dict[str, Any]:
 
     Raises UserError for a folder that is given twice or is no finished run.
     """
-    runs = _read(workdirs)
+    runs = _read(workdirs, reports)
     groups = _groups(runs)
     methods = _methods(groups)
     over = "runs" if any(len(method.runs) > 1 for method in methods if method.model != BASE) else "questions"
@@ -94,12 +94,12 @@ def compare(workdirs: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _read(workdirs: Sequence[Path]) -> list[Ran]:
+def _read(workdirs: Sequence[Path], reports: Sequence[Mapping[str, Any]] | None) -> list[Ran]:
     places = [Path(workdir) for workdir in workdirs]
     twice = [place for place in places if [p.resolve() for p in places].count(place.resolve()) > 1]
     if twice:
         raise UserError(f"{twice[0]} is given twice; a run counts once")
-    reports = [collect(place) for place in places]
+    reports = [collect(place) for place in places] if reports is None else reports
     told = len({_target(report) for report in reports}) > 1
     units = [f"seed {report['seed']}" + (f", {_target(report)}" if told else "") for report in reports]
     return [Ran(*each) for each in zip(places, reports, units)]

@@ -20,16 +20,22 @@ AXES = {
         "ROUGE-L recall on either side, as the paper has it",
     ),
 }
+BESIDE = {  # of a method in the plane -> what a strip shows
+    "forget": "targets:\nleaked",
+    "refused": "targets:\nrefused",
+    "retain": "others:\nright",
+    "over_refused": "others:\nrefused",
+}
 VERDICTS = {1: "better", -1: "worse", 0: "not separated"}
 
 
-def write(workdirs: Sequence[Path], out: Path) -> Path:
+def write(workdirs: Sequence[Path], out: Path, reports: Sequence[Mapping[str, Any]] | None = None) -> Path:
     """Writes `out`/metrics.json and `out`/report.html of several finished runs; returns the page's path.
 
-    Where figures fit the layout of a paper's table, `out`/tables.md has that too.
+    reports: of the runs, as from data.collect, where they were read before. Where figures fit the layout of a paper's table, `out`/tables.md has that too.
     Raises UserError as `comparison.compare` does.
     """
-    compared = compare(workdirs)
+    compared = compare(workdirs, reports)
     files.write_json(out / "metrics.json", compared)
     files.write_text(out / "report.html", render(compared))
     if compared["published"]:
@@ -45,6 +51,7 @@ def render(compared: Mapping[str, Any]) -> str:
         names=names,
         headline=_headline(compared),
         planes=[_plane(reading, found) for reading, found in compared["planes"].items()],
+        strips=_strips(compared),
         table=[_task_rows(compared["figures"], task) for task in task_names(compared["figures"])],
         differences=_differences(compared),
         settings=list(compared["settings"].items())[:MAX_SETTINGS],
@@ -86,6 +93,20 @@ def _plane(reading: str, found: Mapping[str, Any]) -> dict[str, Any]:
     front = sorted((row["forget"].value, row["retain"].value) for row in rows if row["best"])
     svg = plots.plane(f"plane-{reading}", clouds, front, xlabel, ylabel)
     return {"caption": caption, "svg": svg, "rows": rows, "families": found["families"], "all": found}
+
+
+def _strips(compared: Mapping[str, Any]) -> str:
+    """The base and what the last stage of each group of runs left, in the order in which they were given; "" where no
+    run has a place in the plane of leaks."""
+    found = compared["planes"].get("leak", {}).get("methods", {})
+    groups = {run["path"]: run["group"] for run in compared["runs"]}
+    last = {groups[m["runs"][0]]: m["name"] for m in compared["methods"] if m["model"] != BASE}
+    rows = {label: found[name] for label, name in {BASE: BASE, **last}.items() if name in found}
+    columns = {
+        words: {label: _figure("share_rate", row[key]).ends for label, row in rows.items() if row[key]}
+        for key, words in BESIDE.items()
+    }
+    return plots.strips("strips", "Group by group", [*rows], columns) if rows else ""
 
 
 def _figure(metric: str, row: Mapping[str, Any]) -> Figure:

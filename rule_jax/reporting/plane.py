@@ -17,6 +17,7 @@ from rule_jax.reporting.vocabulary import Side, counts, side
 
 READINGS = {"leak": ("leak_rate", "accuracy"), "rouge_l": ("rouge_l_recall", "rouge_l_recall")}
 UTILITIES = ("accuracy", "exact_match", "true_share")
+REFUSALS = ("refusal_rate", "over_refusal_rate")
 # Of (1 - forget, retain): everything that was known is told, nothing else is. The worst there is, and the same for all.
 REFERENCE_POINT = (0.0, 0.0)
 FORGET_LIMITS, RETAIN_SHARE = (0.1, 0.2, 0.3), 0.95
@@ -24,11 +25,14 @@ FORGET_LIMITS, RETAIN_SHARE = (0.1, 0.2, 0.3), 0.95
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a model lies. forget: less is better. utility: None where it was not measured. of_base: retain relative to
-    that of the model which the run began from; None where that is unknown or 0."""
+    """Where a model lies. forget: less is better. refused, over_refused: the share of questions on the forget side and
+    on the other that are refused. utility: of general ability. of_base: retain relative to that of the model which the
+    run began from. None where something was not measured, or the base's retain is 0."""
 
     forget: float
     retain: float
+    refused: float | None
+    over_refused: float | None
     utility: float | None
     of_base: float | None
 
@@ -56,20 +60,25 @@ def place(report: Mapping[str, Any], model: str, reading: str) -> Place | None:
     forget, retain = axes(stages, model, READINGS[reading])
     if forget is None or retain is None:
         return None
-    utility, base = mean_of(_parts(stages, model, "utility", UTILITIES)), axes(stages, "base", READINGS[reading])[1]
+    beside = (
+        mean_of(_parts(stages, model, of, metrics))
+        for of, metrics in (("forget", REFUSALS), ("retain", REFUSALS), ("utility", UTILITIES))
+    )
+    base = axes(stages, "base", READINGS[reading])[1]
     of_base = retain.value / base.value if base and base.value else None
-    return Place(forget.value, retain.value, utility.value if utility else None, of_base)
+    return Place(forget.value, retain.value, *(mean.value if mean else None for mean in beside), of_base)
 
 
 def summary(points: Sequence[Point]) -> dict[str, Any]:
     """By reading, what there is of it:
 
-    points          [{"method", "family", "run", "forget", "retain", "utility", "of_base", "non_dominated"}]
+    points          [{"method", "family", "run", the fields of a Place, "non_dominated"}]
     hypervolume     of all points, above the reference point
     reference_point (1 - forget, retain)
-    methods         {method: {"forget", "retain", "hypervolume", "non_dominated"}}: means over its runs, each a dict of
-                    mean, low, high, n; and whether no other method's mean is better on both axes. The hypervolume of
-                    one run's model is the rectangle (1 - forget) x retain
+    methods         {method: {"forget", "retain", "refused", "over_refused", "hypervolume", "non_dominated"}}: means
+                    over its runs, each a dict of mean, low, high, n (refusals: None where a run lacks them); and
+                    whether no other method's mean is better on both axes. The hypervolume of one run's model is the
+                    rectangle (1 - forget) x retain
     families        {family: {"points", "hypervolume", "trapezoid_auc", "retain_at_forget": {limit: retain | null},
                     "forget_at_retain_of_base": forget | null}}: of all its points together
     """
@@ -116,11 +125,21 @@ def _methods(found: Sequence[tuple[Point, Place]]) -> dict[str, Any]:
     rows = {}
     for name, spots in by_method.items():
         areas = [pareto.hypervolume([_up(spot)], REFERENCE_POINT) for spot in spots]
-        columns = {"forget": [s.forget for s in spots], "retain": [s.retain for s in spots], "hypervolume": areas}
-        means = {key: of_runs(key, values) for key, values in columns.items()}
-        rows[name] = {key: {"mean": f.value, "low": f.low, "high": f.high, "n": f.n} for key, f in means.items()}
+        columns = {
+            key: [getattr(spot, key) for spot in spots] for key in ("forget", "retain", "refused", "over_refused")
+        }
+        columns["hypervolume"] = areas
+        rows[name] = {key: _mean(key, values) for key, values in columns.items()}
     best = pareto.non_dominated([(1 - row["forget"]["mean"], row["retain"]["mean"]) for row in rows.values()])
     return {name: {**row, "non_dominated": number in best} for number, (name, row) in enumerate(rows.items())}
+
+
+def _mean(name: str, values: Sequence[float | None]) -> dict[str, Any] | None:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None
+    mean = of_runs(name, known)
+    return {"mean": mean.value, "low": mean.low, "high": mean.high, "n": mean.n}
 
 
 def _families(found: Sequence[tuple[Point, Place]]) -> dict[str, Any]:

@@ -197,6 +197,37 @@ def plane(
         return _svg(figure, name, f"{ylabel} against {xlabel}", words)
 
 
+def strips(
+    name: str, title: str, rows: Sequence[str], columns: Mapping[str, Mapping[str, tuple[float, float, float]]]
+) -> str:
+    """Shares of many models side by side: a strip a figure, with a dot and its interval for each row.
+
+    rows: their names, from the top. columns: figure -> {row: (value, low, high)}; a row that it lacks stays empty.
+    """
+    with rc_context({**_RC, "svg.hashsalt": name}):
+        figure = Figure(figsize=(7.4, 0.95 + 0.23 * len(rows)), layout="constrained")
+        for i, (axes, (label, values)) in enumerate(
+            zip(figure.subplots(1, len(columns), sharey=True), columns.items(), strict=True)
+        ):
+            for place, row in enumerate(rows):
+                if row in values:
+                    value, low, high = values[row]
+                    axes.plot([low, high], [place, place], color=SERIES[(1, 2, 3, 4)[i % 4]], linewidth=1.2)
+                    axes.plot([value], [place], color=SERIES[(1, 2, 3, 4)[i % 4]], marker="o", markersize=5)
+            axes.set_title(label, fontsize=8.5, loc="left", color=MUTED)
+            axes.set_xlim(-0.04, 1.04)
+            axes.set_xticks([0.0, 0.5, 1.0], ["0", "50%", "100%"])
+            axes.set_ylim(len(rows) - 0.4, -0.6)
+            axes.set_yticks(range(len(rows)), [textwrap.shorten(row, 40, placeholder="…") for row in rows], color=INK)
+            axes.tick_params(axis="y", length=0)
+        words = "; ".join(
+            f"{row}: "
+            + ", ".join(f"{' '.join(c.split())} {values[row][0]:.1%}" for c, values in columns.items() if row in values)
+            for row in rows
+        )
+        return _svg(figure, name, title, words)
+
+
 def confusion_bars(name: str, title: str, rows: Mapping[str, Mapping[str, int]]) -> str:
     """Stacked bars, one a model, of what became of each forget answer, by the fates that occur.
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,9 @@ def test_the_plane_by_hand(six):
     assert good["hypervolume"]["mean"] == pytest.approx((0.75 + 29 / 30) / 2)
     bad = plane["methods"]["bad: boundary optimization"]
     assert bad["hypervolume"]["mean"] == pytest.approx(0.75 * (0.75 + 0.5) / 2)
+    assert (good["refused"]["mean"], bad["refused"]["mean"]) == (1.0, 0.75)
+    boundary = FATES["boundary"][1][FINAL].count("r") / 4
+    assert bad["over_refused"]["mean"] == pytest.approx((boundary + 0.5) / 2)
     assert [name for name, row in plane["methods"].items() if row["non_dominated"]] == [
         "base",
         "good: boundary optimization",
@@ -155,6 +159,16 @@ def test_of_many_methods_those_that_cover_most_are_named(six, tmp_path):
     assert f">{len(found['methods']) - plots.NAMED} others</text>" in source
     rows = re.findall(r"good: boundary optimization|worse \d+", source[source.index("<table") :])
     assert rows[:2] == ["good: boundary optimization", "worse 11"]
+
+
+def test_every_group_has_its_row_of_figures_in_the_order_given(six):
+    """What the last stage left, by the group's own name."""
+    source = comparison_page.render(compare([*six[3:], *six[:3]]))
+    words = unescape(re.findall(r'<desc id="strips-desc">(.*?)</desc>', source)[0])
+    base, bad, good = words.split("; ")
+    assert bad.startswith("bad: targets: leaked 25.0%, targets: refused 75.0%, others: right 62.5%, others: refused ")
+    assert good.startswith("good: targets: leaked 0.0%, targets: refused 100.0%, others: right 85.8%, others: refused ")
+    assert base.startswith("base: targets: leaked 87.5%, targets: refused 0.0%")
 
 
 def test_a_run_given_twice_is_refused(six):
