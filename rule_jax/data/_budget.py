@@ -1,4 +1,5 @@
-"""How much of a source is trained on: fewer forget queries, fewer wordings of refusals; for budgets and ablations."""
+"""What of a source is trained on: fewer forget queries, fewer wordings of refusals, reference answers that are wrong or
+missing; for budgets and ablations."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from typing import TypeVar
 from rule_jax.errors import UserError
 from rule_jax.text import templates
 from rule_jax.text.names import names_target
-from rule_jax.types import SftExample, UnlearningData
+from rule_jax.types import PromptRecord, SftExample, UnlearningData
 
 T = TypeVar("T")
 
@@ -49,6 +50,47 @@ def reworded(found: UnlearningData, count: int, seed: int) -> UnlearningData:
         response = templates.render(deck[row % count], target) if target else example.response
         rejection.append(replace(example, response=response))
     return replace(found, rejection=tuple(rejection))
+
+
+def misanswered(found: UnlearningData, wrong: float, missing: float, seed: int) -> UnlearningData:
+    """The data with these shares of the boundary's reference answers wrong, or taken away, drawn by the seed: what a
+    set is like whose answers nobody checked. What a smaller share changes, a larger one changes too.
+
+    A wrong answer is the one to the same question about another entity, where there is such a record, otherwise that to
+    any other question. Raises UserError for shares below 0 or of more than 1 together, and where no other answer is.
+    """
+    if min(wrong, missing) < 0 or wrong + missing > 1:
+        raise UserError(
+            f"config.data.boundary_answers: wrong={wrong}, missing={missing}: at least 0 each, at most 1 together"
+        )
+    answered = [row for row, record in enumerate(found.boundary) if record.answers]
+    drawn = random.Random(seed).sample(answered, len(answered))
+    false = set(drawn[: round(wrong * len(drawn))])
+    lost = set(drawn[::-1][: min(round(missing * len(drawn)), len(drawn) - len(false))])
+    alike: dict[str, list[PromptRecord]] = {}
+    for row in answered:
+        alike.setdefault(_question(found.boundary[row]), []).append(found.boundary[row])
+    rng, boundary = random.Random(seed), list(found.boundary)
+    for row in sorted(false | lost):
+        record, answers = boundary[row], ()
+        if row in false:
+            others = _others(record, alike[_question(record)]) or _others(record, [found.boundary[r] for r in answered])
+            if not others:
+                raise UserError(f"config.data.boundary_answers.wrong={wrong}: all boundary records have one answer")
+            answers = rng.choice(others).answers
+        boundary[row] = replace(record, answers=answers)
+    return replace(found, boundary=tuple(boundary))
+
+
+def _question(record: PromptRecord) -> str:
+    """What is asked, whoever it is about."""
+    return record.prompt.replace(record.entity, "…") if record.entity else record.prompt
+
+
+def _others(record: PromptRecord, among: Sequence[PromptRecord]) -> list[PromptRecord]:
+    """Those whose answers are all other ones."""
+    own = {answer.casefold() for answer in record.answers}
+    return [other for other in among if not own & {answer.casefold() for answer in other.answers}]
 
 
 def _named(example: SftExample, targets: Sequence[str]) -> str:

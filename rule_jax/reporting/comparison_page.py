@@ -32,7 +32,8 @@ VERDICTS = {1: "better", -1: "worse", 0: "not separated"}
 def write(workdirs: Sequence[Path], out: Path, reports: Sequence[Mapping[str, Any]] | None = None) -> Path:
     """Writes `out`/metrics.json and `out`/report.html of several finished runs; returns the page's path.
 
-    reports: of the runs, as from data.collect, where they were read before. Where figures fit the layout of a paper's table, `out`/tables.md has that too.
+    reports: of the runs, as from data.collect, where they were read before. Where figures fit the layout of a paper's
+    table, `out`/tables.md has that too.
     Raises UserError as `comparison.compare` does.
     """
     compared = compare(workdirs, reports)

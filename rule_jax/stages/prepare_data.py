@@ -99,4 +99,5 @@ def _load(run: Run) -> UnlearningData:
         )
     found = data.load(config.data.source, paths, seed=config.seed, options=config.data[config.data.source])
     found = _budget.thinned(found, config.data.forget_share, config.seed)
+    found = _budget.misanswered(found, **config.data.boundary_answers, seed=config.seed)
     return _budget.reworded(found, config.data.refusal_wordings, config.seed)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rule_jax.data._budget import reworded, thinned
+from rule_jax.data._budget import misanswered, reworded, thinned
 from rule_jax.errors import UserError
 from rule_jax.types import PromptRecord, SftExample, UnlearningData
 
@@ -65,3 +65,49 @@ def test_what_cannot_be_is_told():
     for number in (-1, 10_000):
         with pytest.raises(UserError, match=f"refusal_wordings={number}"):
             reworded(FOUND, number, seed=0)
+
+
+CITIES = UnlearningData(
+    targets=("Ina Volk",),
+    rejection=(),
+    forget=(),
+    boundary=(
+        *(PromptRecord(f"Where was P{n} born?", "boundary", entity=f"P{n}", answers=(f"City{n}",)) for n in range(8)),
+        *(PromptRecord(f"What does P{n} eat?", "boundary", entity=f"P{n}", answers=(f"Dish{n}",)) for n in range(8)),
+        PromptRecord("Who is Una Falk?", "boundary", entity="Una Falk"),
+    ),
+)
+
+
+def changed(found):
+    return {row for row, record in enumerate(found.boundary) if record != CITIES.boundary[row]}
+
+
+def test_a_wrong_answer_is_that_to_the_same_question_about_another():
+    found = misanswered(CITIES, wrong=1.0, missing=0.0, seed=3)
+    assert changed(found) == {*range(16)}
+    for record, before in zip(found.boundary[:16], CITIES.boundary):
+        assert record.answers != before.answers
+        assert record.answers[0][:4] == before.answers[0][:4]  # a city for a city
+    assert [record.prompt for record in found.boundary] == [record.prompt for record in CITIES.boundary]
+
+
+def test_shares_of_wrong_and_missing_answers_grow_from_both_ends_of_one_order():
+    few, many = (misanswered(CITIES, wrong=share, missing=0.0, seed=3) for share in (0.25, 0.5))
+    assert (len(changed(few)), len(changed(many))) == (4, 8)
+    assert changed(few) < changed(many)
+    both = misanswered(CITIES, wrong=0.25, missing=0.5, seed=3)
+    gone = {row for row in changed(both) if not both.boundary[row].answers}
+    assert (len(gone), len(changed(both))) == (8, 12)
+    assert changed(both) - gone == changed(few)
+    assert misanswered(CITIES, wrong=0.0, missing=0.0, seed=3) == CITIES
+    assert not any(record.answers for record in misanswered(CITIES, wrong=0.0, missing=1.0, seed=3).boundary)
+
+
+def test_answers_that_cannot_be_made_wrong_are_one_error():
+    for wrong, missing in ((-0.1, 0.0), (0.6, 0.5)):
+        with pytest.raises(UserError, match="boundary_answers"):
+            misanswered(CITIES, wrong=wrong, missing=missing, seed=0)
+    alone = UnlearningData(("Ina Volk",), (), (), CITIES.boundary[:1])
+    with pytest.raises(UserError, match="all boundary records have one answer"):
+        misanswered(alone, wrong=1.0, missing=0.0, seed=0)
