@@ -36,6 +36,7 @@ setup(
         "absl-py>=2.5,<3",
         "ml-collections>=1.1,<2",
         "jinja2>=3.1,<4",
+        "pyyaml>=6,<7",
         "matplotlib>=3.11,<4",
         "tqdm>=4.70,<5",
     ],

@@ -7,6 +7,7 @@
     --retry               tries again what failed; without it, failed points are listed and left alone
     --collect             only makes the table and the page again, of the runs that are there
     --commands            only prints a command line for each point that is not done, to be run elsewhere
+    --manifest=FILE       or prints a JobSet of Kubernetes for each, made of this one (launch/k8s_jobset.yaml)
     --only=TEXT           only the points whose name has the text in it
     --processes=2         points side by side, the machine's cores dealt out among them
     --devices=0,1,2,3     or one point a GPU: each process sees its own alone
@@ -31,7 +32,7 @@ from pathlib import Path
 
 from absl import flags
 
-from launch import local, points, results
+from launch import jobsets, local, points, results
 from launch.points import Override, Point
 from rule_jax.errors import UserError, one_line
 from rule_jax.reporting.data import collect
@@ -43,6 +44,7 @@ DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the points and the time; ru
 RETRY = flags.DEFINE_bool("retry", False, "Try again what failed.")
 COLLECT = flags.DEFINE_bool("collect", False, "Only make the table and the page again.")
 COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command line of each point that is not done.")
+MANIFEST = flags.DEFINE_string("manifest", "", "Only print a JobSet for each point that is not done, made of this one.")
 ONLY = flags.DEFINE_string("only", "", "Only the points whose name has this text in it.")
 PROCESSES = flags.DEFINE_integer("processes", 1, "Points that run side by side.", lower_bound=1)
 SLURM = flags.DEFINE_list("slurm", None, "Options of Slurm's jobs, name=value, instead of --processes.")
@@ -60,9 +62,14 @@ def main(argv: Sequence[str]) -> int:
     if DRY_RUN.value:
         print(plan(chosen, places, DEVICES.value or [""] * PROCESSES.value, more=then is not None))
         return 0
-    if COMMANDS.value:
-        for line in commands([*chosen, *_next(then, chosen, places, common)], places, passed_on):
-            print(line)
+    if COMMANDS.value or MANIFEST.value:
+        every = [*chosen, *_next(then, chosen, places, common)]
+        left = [(point, places.run(point)) for point in every if places.state(point) != "done"]
+        if MANIFEST.value:
+            print(jobsets.of_points(Path(MANIFEST.value), left, passed_on), end="")
+            return 0
+        for point, workdir in left:
+            print(shlex.join(["python", "-m", "rule_jax.main", *point.arguments(workdir), *passed_on]))
         return 0
     run = _backend(places, passed_on)
     run(chosen, retry=RETRY.value)
@@ -86,14 +93,6 @@ def plan(chosen: Sequence[Point], places: local.Places, slots: Sequence[str], *,
     if more:
         lines.append("further points are chosen by what these show (get_next of the sweep file)")
     return "\n".join(lines)
-
-
-def commands(chosen: Sequence[Point], places: local.Places, passed_on: Sequence[str]) -> list[str]:
-    """A line for a shell for each point that is not done; the workdirs as they are given to this command."""
-    left = [point for point in chosen if places.state(point) != "done"]
-    return [
-        shlex.join(["python", "-m", "rule_jax.main", *point.arguments(places.run(point)), *passed_on]) for point in left
-    ]
 
 
 def finish(chosen: Sequence[Point], places: local.Places, shown: Sequence[Point]) -> int:

@@ -60,13 +60,15 @@ def place(report: Mapping[str, Any], model: str, reading: str) -> Place | None:
     forget, retain = axes(stages, model, READINGS[reading])
     if forget is None or retain is None:
         return None
-    beside = (
-        mean_of(_parts(stages, model, of, metrics))
-        for of, metrics in (("forget", REFUSALS), ("retain", REFUSALS), ("utility", UTILITIES))
-    )
     base = axes(stages, "base", READINGS[reading])[1]
-    of_base = retain.value / base.value if base and base.value else None
-    return Place(forget.value, retain.value, *(mean.value if mean else None for mean in beside), of_base)
+    return Place(
+        forget=forget.value,
+        retain=retain.value,
+        refused=_mean_over(stages, model, "forget", REFUSALS),
+        over_refused=_mean_over(stages, model, "retain", REFUSALS),
+        utility=_mean_over(stages, model, "utility", UTILITIES),
+        of_base=retain.value / base.value if base and base.value else None,
+    )
 
 
 def summary(points: Sequence[Point]) -> dict[str, Any]:
@@ -111,6 +113,11 @@ def _parts(stages: Mapping, model: str, wanted: Side, metrics: Sequence[str]) ->
     tasks = [task for task in stages.get(model, {}) if side(task) == wanted and counts(task)]
     found = [[figure(stages, model, task, metric) for metric in metrics] for task in tasks]
     return [first for row in found if (first := next((f for f in row if f), None))]
+
+
+def _mean_over(stages: Mapping, model: str, wanted: Side, metrics: Sequence[str]) -> float | None:
+    mean = mean_of(_parts(stages, model, wanted, metrics))
+    return mean.value if mean else None
 
 
 def _up(spot: Place) -> tuple[float, float]:

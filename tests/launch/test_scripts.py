@@ -12,7 +12,8 @@ import pytest
 import yaml
 from kubernetes.client import models
 
-from launch import points
+from launch import jobsets, points
+from rule_jax.errors import UserError
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 ARGUMENTS = ["--config=configs/grpo.py", "--config.stages=('prepare_data','evaluate')", "--workdir=a b/$HOME"]
@@ -129,6 +130,33 @@ def check(value: Any, kind: str, where: str) -> None:
         for key, item in value.items():
             assert key in fields, f"{where}: {kind} has no {key!r}"
             check(item, model.openapi_types[fields[key]], f"{where}.{key}")
+
+
+def test_each_point_of_a_sweep_has_a_jobset_of_its_own(tmp_path):
+    """Its arguments are the point's, the rest is the manifest's."""
+    own = [{"seed": 1, "reward.alpha": 0.3}, {"seed": 2, "stages": ("prepare_data", "evaluate")}]
+    found = points.resolve(str(LAUNCH.parent / "configs/grpo.py"), own, "sweep.py")
+    runs = [(point, Path("/shared/kl") / point.name) for point in found]
+    text = jobsets.of_points(LAUNCH / "k8s_jobset.yaml", runs, ["--cache_dir=/shared/other"])
+    made, form = [*yaml.safe_load_all(text)], yaml.safe_load((LAUNCH / "k8s_jobset.yaml").read_text())
+    assert [manifest["metadata"]["name"] for manifest in made] == [f"rule-jax-{point.digest}" for point in found]
+    for manifest, (point, workdir) in zip(made, runs, strict=True):
+        check(manifest["metadata"], "V1ObjectMeta", "metadata")
+        (job,) = manifest["spec"]["replicatedJobs"]
+        check(job["template"], "V1JobTemplateSpec", "template")
+        (container,) = job["template"]["spec"]["template"]["spec"]["containers"]
+        arguments = ["--coordinator_address=auto", *point.arguments(workdir), "--cache_dir=/shared/other"]
+        assert container.pop("args") == arguments
+        assert manifest["metadata"].pop("annotations") == {"rule-jax/point": point.name}
+        form["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]["containers"][0].pop("args", None)
+        assert {**manifest, "metadata": form["metadata"]} == form
+
+
+@pytest.mark.parametrize("text", ["kind: JobSet", "kind: Job\nmetadata: {name: a}", "- 1", "a: [", ""])
+def test_a_manifest_that_is_no_jobset_is_told(tmp_path, text):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"mine\.yaml (is no JobSet|cannot be read)"):
+        jobsets.of_points(tmp_path / "mine.yaml", [])
 
 
 def test_the_manifest_s_jobs_are_jobs_of_kubernetes():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from pyarrow import parquet
 
 from launch import local, points, results, sharing
@@ -313,6 +314,13 @@ def test_commands_are_those_of_the_points_that_are_not_done(finished, tmp_path):
         workdir = next(word for word in words if word.startswith("--workdir="))
         assert workdir.startswith(f"--workdir={place}/{label}/seed0-")
     assert "--config.stages=('prepare_data', 'rejection_steering', 'boundary_optimization', 'evaluate')" in words
+    code, out, _ = ended(sweep(place, f"--manifest={ROOT / 'launch' / 'k8s_jobset.yaml'}"))
+    assert (code, place.exists()) == (0, False)
+    (hosts,) = [*yaml.safe_load_all(out)][1]["spec"]["replicatedJobs"]
+    assert hosts["template"]["spec"]["template"]["spec"]["containers"][0]["args"] == [
+        "--coordinator_address=auto",
+        *words[3:],
+    ]
 
 
 def test_bad_options_are_one_line(tmp_path):
