@@ -22,7 +22,7 @@ from ml_collections import config_flags
 from rule_jax import data, files, plugin, preemption, processes, sharding, telemetry
 from rule_jax.checkpoint import LIBRARIES
 from rule_jax.errors import UserError, nearest, one_line
-from rule_jax.stages import Run
+from rule_jax.stages import Run, check_model
 from rule_jax.stages import _exhaustion as exhaustion
 from rule_jax.stages._training import Diverged
 
@@ -129,6 +129,7 @@ def check(run: Run, stages: Sequence[tuple[str, Any]]) -> None:
     """Raises UserError for what can be known to be wrong, for malformed rows of all files at once. Writes nothing."""
     if not OVERWRITE.value:
         compare(run)
+    check_model(run)
     with data.gathering():
         for _, stage in stages:
             stage.check(run)

@@ -248,6 +248,12 @@ def test_an_unknown_dtype_is_refused_before_any_work(refused, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_negative_number_of_tokens_at_once_is_refused_before_any_work(refused, tmp_path):
+    line = refused(GRPO, "--config.model.logit_chunk=-1", "--config.stages=('rejection_steering',)")
+    assert_says(line, "logit_chunk=-1", "0 to go by size")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("stage", ["rejection_steering", "boundary_optimization"])
 def test_no_microbatches_are_refused(refused, tmp_path, stage):
     assert_says(refused(GRPO, f"--config.{stage}.microbatches=0"), f"config.{stage}.", "microbatches=0")

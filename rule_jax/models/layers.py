@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from rule_jax.ops.embedding import look_up
 from rule_jax.ops.logprobs import Head
 from rule_jax.ops.rope import Rope, rotate
 
@@ -207,7 +208,7 @@ class Ends(nn.Module):
         return self.final_norm(self.embed(tokens_BN))  # touches every parameter, for init
 
     def embed(self, tokens_BN: jax.Array) -> jax.Array:
-        x_BND = jnp.take(self.embedding, tokens_BN, axis=0)
+        x_BND = look_up(self.embedding, tokens_BN)
         return x_BND if self.config.embedding_scale == 1 else x_BND * self.config.embedding_scale
 
     def norm(self, x_BND: jax.Array) -> jax.Array:

@@ -49,7 +49,10 @@ class Run:
     @property
     def logit_chunk(self) -> int | None:
         """config.model.logit_chunk; None where it is 0, which leaves it to `ops.logprobs.places_at_once`."""
-        return self.config.model.logit_chunk or None
+        chunk = self.config.model.logit_chunk
+        if chunk < 0:
+            raise UserError(f"config.model.logit_chunk={chunk}: it must be a number of tokens, or 0 to go by size")
+        return chunk or None
 
     def log(self, stage: str) -> telemetry.MetricsFile:
         """Where a stage's numbers go; the first process writes for all."""
@@ -106,6 +109,11 @@ def load_subject(run: Run, path: Path) -> Subject:
 def subject(run: Run) -> Subject:
     """The model that prepare_data settled on."""
     return load_subject(run, Path(files.read_json(run.workdir / "data" / "model.json")["path"]))
+
+
+def check_model(run: Run) -> None:
+    """Raises UserError for settings of config.model that stages read alike."""
+    _ = run.compute_dtype, run.logit_chunk
 
 
 def check_divides(run: Run, what: str, rows: int, parts: int = 1, called: str = "microbatches") -> None:
