@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rule_jax.types import Packed, Prompts
+from rule_jax.types import Packed, Packing, Prompts
 
 OPEN_ROWS = 32
+SIGHT = 2**20  # pairs of tokens of which one may see the other, in the rows of a device: not worth saving below
 
 
 def batch_rows(seed: int, stream: int, step: int, size: int, count: int) -> np.ndarray:
@@ -126,3 +127,91 @@ def lay(
 def take(packed: Packed, rows: np.ndarray) -> Packed:
     """Some rows of a packed set."""
     return Packed(*(x[rows] for x in packed))
+
+
+def pack_answers(
+    prompt_B: np.ndarray, length_BG: np.ndarray, sizes: tuple[int, int], *, parts: int = 1, ways: int = 1
+) -> Packing | None:
+    """The Packing of a batch in half, a quarter, an eighth ... of the places that its rectangle has, as few as hold it;
+    None where half are too few.
+
+    Few shapes compile, and which one a batch has depends on its lengths alone. A prompt whose answers do not fit into
+    one row stands in several. prompt_B, length_BG: tokens of prompts and answers, int. sizes: (P, R), what both are
+    padded to. parts: microbatches, of which each packs its own rows (b, b + parts, ...). ways: its rows are a multiple.
+    """
+    (B, G), (P, R) = length_BG.shape, sizes
+    rows, size = _rectangle(B // parts, G, P, R, ways)
+    groups = [_in_rows(prompt_B[part::parts], length_BG[part::parts] - 1, size) for part in range(parts)]
+    needed = max((1 + max(row for row, *_ in placed) for placed in groups), default=1)
+    if needed > rows:
+        return None
+    while rows // 2 // ways * ways >= max(needed, ways):
+        rows = rows // 2 // ways * ways
+    cells = [
+        _packing(prompt_B[part::parts], length_BG[part::parts] - 1, placed, (rows, size), sizes)
+        for part, placed in enumerate(groups)
+    ]
+    return Packing(*(np.stack(arrays, axis=1).reshape(-1, *arrays[0].shape[1:]) for arrays in zip(*cells)))
+
+
+def _rectangle(B: int, G: int, P: int, R: int, ways: int) -> tuple[int, int]:
+    """(rows, size) of half the places of B prompts with G answers; (0, 1) where there is none.
+
+    A row has room for a prompt with all its answers, or with half, a quarter ... of them where that made too few rows
+    or let many more tokens see one another.
+    """
+    places, pairs = B * (P + G * (R - 1)), B * (P * P + G * (R - 1) * (P + R - 1))
+    for k in range(G.bit_length()):
+        size = -(-(P + -(-G // 2**k) * (R - 1)) // 8) * 8
+        rows = places // (2 * size) // ways * ways
+        if rows and rows * size * size <= max(pairs, SIGHT * ways):
+            return rows, size
+    return 0, 1
+
+
+def _in_rows(prompt_B: np.ndarray, after_BG: np.ndarray, size: int) -> list[tuple[int, int, int, range]]:
+    """(row, start, prompt, its answers) of every stretch: a prompt and as many of its answers as a row has room for."""
+    stretches: list[tuple[int, int, range]] = []
+    for b, prompt in enumerate(prompt_B.tolist()):
+        used, first = prompt, 0
+        for g, after in enumerate(after_BG[b].tolist()):
+            if used + after > size:
+                stretches.append((used, b, range(first, g)))
+                used, first = prompt, g
+            used += after
+        stretches.append((used, b, range(first, after_BG.shape[1])))
+    stretches.sort(key=lambda stretch: -stretch[0])  # what is long first: the short ones fill what is left
+    places = fit([used for used, *_ in stretches], size, open_rows=len(stretches))
+    return [(*place, b, answers) for place, (_, b, answers) in zip(places, stretches)]
+
+
+def _packing(
+    prompt_B: np.ndarray,
+    after_BG: np.ndarray,
+    placed: Sequence[tuple[int, int, int, range]],
+    shape: tuple[int, int],
+    sizes: tuple[int, int],
+) -> Packing:
+    """after_BG: of each answer, the tokens that one follows."""
+    (B, G), (P, R) = after_BG.shape, sizes
+    each = P + G * R
+    names = ("from_BT", "next_BT", "segment_BT", "position_BT", "trunk_BT", "whole_BT")
+    made = {name: np.zeros(shape, np.int32) for name in names}
+    from_N, next_N, segment_N, position_N, trunk_N, whole_N = (made[name].reshape(-1) for name in names)
+    last_B, of_token_N = np.zeros(B, np.int32), np.zeros(B * each, np.int32)
+    segments = 0
+    for row, start, b, answers in placed:
+        at, prompt = row * shape[1] + start, int(prompt_B[b])
+        trunk = segments + 1
+        last_B[b] = at + prompt - 1
+        stretches = [(b * each, prompt, 0), *((b * each + P + g * R, int(after_BG[b, g]), prompt) for g in answers)]
+        for source, length, position in stretches:
+            span, own = slice(at, at + length), np.arange(length)
+            segments += 1
+            segment_N[span], trunk_N[span], whole_N[span] = segments, trunk, prompt + max(R, 2)
+            from_N[span], position_N[span] = source + own, position + own
+            if position:
+                next_N[span], of_token_N[source + own] = source + own + 1, at + own
+            at += length
+    answer_BGR = of_token_N.reshape(B, each)[:, P:].reshape(B, G, R)[..., : R - 1]
+    return Packing(**made, last_B=last_B, answer_BGR=answer_BGR)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from rule_jax import moments, sampling, sharding
+from rule_jax import moments, sampling, scoring, sharding
 from rule_jax.algorithms import Algorithm, Coefficients, Experience, Metrics, PolicyOutputs, Targets
 from rule_jax.errors import UserError
 from rule_jax.models import layouts
@@ -22,7 +22,7 @@ from rule_jax.models.decoder import Model, Params
 from rule_jax.models.tuning import Tuning, full
 from rule_jax.objectives import Objective
 from rule_jax.ops import checksums
-from rule_jax.ops.logprobs import project, token_logprobs
+from rule_jax.ops.logprobs import token_logprobs
 from rule_jax.ops.token_statistics import TokenStatistics, token_statistics
 from rule_jax.types import Packed, Prompts, Rollout
 
@@ -212,28 +212,6 @@ def make_score(model: Model, mesh: Mesh, *, chunk: int | None) -> Callable[..., 
     return jax.jit(sharding.traced_on(mesh, run), out_shardings=sharding.rows(mesh))
 
 
-def response_logprobs(
-    model: Model, params: Params, rollout: Rollout, temperature: jax.Array | float, chunk: int | None
-) -> tuple[jax.Array, jax.Array]:
-    """(logprobs_BGR, entropy_BGR) of a rollout's tokens, teacher-forced over the shared prefix."""
-    B, G, R = rollout.response_BGR.shape
-    hidden_BGRD = model.response_hidden(params, rollout.prompts, rollout.response_BGR)
-    logprobs, entropy = token_logprobs(
-        hidden_BGRD.reshape(B, G * R, -1),
-        model.head(params),
-        rollout.response_BGR.reshape(B, G * R),
-        temperature=temperature,
-        chunk=chunk,
-    )
-    return logprobs.reshape(B, G, R), entropy.reshape(B, G, R)
-
-
-def critic_values(critic: Model, params: Params, rollout: Rollout) -> jax.Array:
-    """values_BGR, float32: V of the states that the rollout's tokens are drawn from. critic: see models/critic.py."""
-    hidden_BGRD = critic.response_hidden(params, rollout.prompts, rollout.response_BGR)
-    return project(hidden_BGRD, critic.head(params))[..., 0]
-
-
 def make_targets(
     model: Model,
     tuning: Tuning,
@@ -249,14 +227,15 @@ def make_targets(
     """targets(params, reference, critic_params, fresh, replayed, coefficients) -> (batch of make_update, metrics).
 
     fresh, replayed: (Rollout, rewards_BG) each, the latter None where nothing is replayed; the batch has the rows of
-    both. Only for algorithms that are `scored` are policy, reference and critic run, in so many microbatches.
+    both, and the packing of fresh is that of the batch. Only for algorithms that are `scored` are policy, reference and
+    critic run, in so many microbatches.
     """
 
     def score(params: Any, rollout: Rollout) -> tuple[PolicyOutputs, jax.Array | None]:
         policy, reference, critic_params = params
-        logprobs_BGR, entropy_BGR = response_logprobs(model, policy, rollout, temperature, chunk)
-        reference_BGR, _ = response_logprobs(model, reference, rollout, temperature, chunk)
-        values_BGR = None if critic is None else critic_values(critic, critic_params, rollout)
+        logprobs_BGR, entropy_BGR = scoring.logprobs(model, policy, rollout, temperature, chunk)
+        reference_BGR, _ = scoring.logprobs(model, reference, rollout, temperature, chunk)
+        values_BGR = None if critic is None else scoring.values(critic, critic_params, rollout)
         return PolicyOutputs(logprobs_BGR, entropy_BGR, reference_BGR), values_BGR
 
     def run(
@@ -269,7 +248,9 @@ def make_targets(
     ) -> tuple[tuple[Rollout, Targets], Metrics]:
         (rollout, rewards_BG), replayed_B = fresh, None
         if replayed is not None:
-            rollout, rewards_BG = jax.tree.map(lambda *rows: jnp.concatenate(rows), fresh, replayed)
+            unpacked = rollout._replace(packing=None), rewards_BG
+            both, rewards_BG = jax.tree.map(lambda *rows: jnp.concatenate(rows), unpacked, replayed)
+            rollout = both._replace(packing=rollout.packing)
             replayed_B = jnp.arange(len(rewards_BG)) >= len(fresh[1])
         outputs = values_BGR = None
         if algorithm.scored:
@@ -300,10 +281,10 @@ def policy_loss(model: Model, algorithm: Algorithm, *, temperature: float, chunk
         params: Params, reference: Params, batch: tuple[Rollout, Targets], coefficients: Coefficients
     ) -> tuple[jax.Array, Metrics]:
         rollout, targets = batch
-        logprobs_BGR, entropy_BGR = response_logprobs(model, cast(params, dtype), rollout, temperature, chunk)
+        logprobs_BGR, entropy_BGR = scoring.logprobs(model, cast(params, dtype), rollout, temperature, chunk)
         reference_BGR = targets.reference_BGR
         if reference_BGR is None:
-            reference_BGR, _ = response_logprobs(model, cast(reference, dtype), rollout, temperature, chunk)
+            reference_BGR, _ = scoring.logprobs(model, cast(reference, dtype), rollout, temperature, chunk)
         outputs = PolicyOutputs(logprobs_BGR, entropy_BGR, jax.lax.stop_gradient(reference_BGR))
         return algorithm.loss(outputs, rollout, targets, coefficients)
 
@@ -319,7 +300,7 @@ def value_loss(critic: Model, algorithm: Algorithm, *, dtype: Any) -> Loss:
         params: Params, reference: Params, batch: tuple[Rollout, Targets], coefficients: Coefficients
     ) -> tuple[jax.Array, Metrics]:
         rollout, targets = batch
-        return of_values(critic_values(critic, cast(params, dtype), rollout), rollout, targets, coefficients)
+        return of_values(scoring.values(critic, cast(params, dtype), rollout), rollout, targets, coefficients)
 
     return Loss(lambda batch: (batch[0], algorithm.weigh(batch[1])), apply)
 

@@ -156,12 +156,34 @@ class Prompts(NamedTuple):
     length_B: Array
 
 
+class Packing(NamedTuple):
+    """Where the tokens of a rollout lie when they are scored in rows that answers fill as far as they are long
+    (batching.pack_answers); rows are no prompts here.
+
+    from_BT, next_BT: int32, of the token at each place and of the one after it in its answer, their numbers in the
+    rollout: P + G * R of each prompt, its own first. segment_BT, position_BT: as of Packed; a prompt and each of its
+    answers are segments. trunk_BT: int32, the prompt's segment. whole_BT: int32, what a prompt and its longest possible
+    answer are long together.
+    last_B: int32, the place of each prompt's last token, and answer_BGR, R - 1 of each answer: that of the token which
+    response token r + 1 follows; both count through all rows. What nobody asks for is 0.
+    """
+
+    from_BT: Array
+    next_BT: Array
+    segment_BT: Array
+    position_BT: Array
+    trunk_BT: Array
+    whole_BT: Array
+    last_B: Array
+    answer_BGR: Array
+
+
 class Rollout(NamedTuple):
     """Prompts and G sampled responses each; also what scoring and the update read.
 
     response_BGR: int32, right-padded. length_BG: int32, valid tokens, EOS included.
     finished_BG: bool, an EOS was sampled (False: cut at R). logprobs_BGR: float32, the sampler's own, at its
-    temperature; 0 beyond the length.
+    temperature; 0 beyond the length. packing: how it is scored; None: every answer takes R places.
     """
 
     prompts: Prompts
@@ -169,6 +191,7 @@ class Rollout(NamedTuple):
     length_BG: Array
     finished_BG: Array
     logprobs_BGR: Array
+    packing: Packing | None = None
 
 
 class Packed(NamedTuple):

@@ -153,3 +153,81 @@ def test_short_and_long_prompts_share_a_batch_only_where_another_costs_more():
 def test_a_batch_that_is_nearly_full_is_filled_rather_than_compiled_apart():
     assert [rows for _, _, rows in batching.plan([16] * 56, 32, ways=1, overhead=0)] == [32, 32]
     assert [rows for _, _, rows in batching.plan([16] * 24, 32, ways=1, overhead=0)] == [24]
+
+
+LENGTHS = np.array([[4, 1, 4], [2, 1, 1], [3, 1, 2], [1, 1, 1]] * 2)  # of 8 prompts' answers, of 4 tokens at most
+PROMPTS = np.array([3, 2, 1, 3] * 2)
+
+
+def unpacked(packing, lengths, prompts, sizes, parts=1):
+    """Reads a packing back, place by place: {(prompt, answer): numbers of the tokens that its last one sees}."""
+    (P, R), (B, G) = sizes, lengths.shape
+    found = {}
+    for part in range(parts):
+        own = type(packing)(*(x[part::parts] for x in packing))
+        flat = {name: getattr(own, name).reshape(-1) for name in own._fields[:6]}
+        T = own.from_BT.shape[1]
+        for i, b in enumerate(range(part, B, parts)):
+            base = i * (P + G * R)
+            for g in range(G):
+                last, seen = int(own.last_B[i]), []
+                for r in range(lengths[b, g] - 1):
+                    place = int(own.answer_BGR[i, g, r])
+                    assert flat["from_BT"][place] == base + P + g * R + r
+                    assert flat["next_BT"][place] == base + P + g * R + r + 1
+                    assert flat["position_BT"][place] == prompts[b] + r
+                    assert flat["whole_BT"][place] == prompts[b] + R
+                    row = slice(place // T * T, place + 1)
+                    visible = (flat["segment_BT"][row] == flat["segment_BT"][place]) | (
+                        flat["segment_BT"][row] == flat["trunk_BT"][place]
+                    )
+                    seen = (flat["from_BT"][row][visible] - base).tolist()
+                    assert seen == [*range(prompts[b]), *(P + g * R + k for k in range(r + 1))]
+                assert flat["from_BT"][last] == base + prompts[b] - 1
+                assert flat["segment_BT"][last] == flat["trunk_BT"][last] != 0
+                found[b, g] = seen
+    return found
+
+
+def test_packed_answers_see_their_prompt_and_themselves_alone():
+    """In half the places, where each token lies once."""
+    sizes = (3, 4)
+    packing = batching.pack_answers(PROMPTS, LENGTHS, sizes)
+    assert packing.from_BT.shape == (
+        3,
+        16,
+    )  # of 8 (3 + 3 * 3) places half; a prompt with all its answers takes 12 of 16
+    assert len(unpacked(packing, LENGTHS, PROMPTS, sizes)) == 24
+    filled = (packing.segment_BT > 0).sum()
+    assert filled == PROMPTS.sum() + (LENGTHS - 1).sum()
+    assert (packing.next_BT > 0).sum() == (LENGTHS - 1).sum()
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_packing_is_one_of_few_shapes_and_each_microbatch_has_its_own(parts):
+    rng = np.random.default_rng(0)
+    shapes = set()
+    for limit in (2, 3, 5, 9, 17, 33):
+        lengths, prompts = rng.integers(1, limit, (8, 6)), rng.integers(1, 9, 8)
+        packing = batching.pack_answers(prompts, lengths, (8, 32), parts=parts, ways=2)
+        if packing is not None:
+            unpacked(packing, lengths, prompts, (8, 32), parts)
+            assert packing.from_BT.shape[0] % (2 * parts) == 0
+        shapes.add(packing and packing.from_BT.shape)
+    assert None in shapes  # answers of all lengths up to 32 fill more than half
+    assert 2 <= len(shapes) <= 4
+
+
+def test_answers_that_fill_their_places_are_not_packed():
+    assert batching.pack_answers(np.full(4, 8), np.full((4, 6), 32), (8, 32)) is None
+    assert batching.pack_answers(np.full(4, 8), np.full((4, 6), 1), (8, 1)) is None
+
+
+def test_a_group_that_is_too_long_for_a_row_stands_behind_its_prompt_again(monkeypatch):
+    monkeypatch.setattr(batching, "SIGHT", 0)  # as for rows so long that what sees what would fill the memory
+    lengths = np.array([[30, 30, 30, 1], *[[1, 2, 1, 1]] * 7])
+    prompts = np.full(8, 4)
+    packing = batching.pack_answers(prompts, lengths, (4, 32))
+    assert packing.from_BT.shape[1] < 4 + 3 * 29
+    unpacked(packing, lengths, prompts, (4, 32))
+    assert (packing.segment_BT > 0).sum() > prompts.sum() + (lengths - 1).sum()

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from rule_jax import batching, plugin, programs, sharding
+from rule_jax import batching, plugin, programs, scoring, sharding
 from rule_jax.algorithms import Experience, PolicyOutputs
 from rule_jax.models import critic as critics
 from rule_jax.models.tuning import full
@@ -253,10 +253,10 @@ def test_a_critic_is_the_policy_but_for_its_head(setting, tiny):
         assert "head" not in first["ends"]
         assert first["ends"]["embedding"] is params["ends"]["embedding"]
         rollout, _ = draw_batch()
-        assert (programs.critic_values(critic, first, rollout) == 0).all()
+        assert (scoring.values(critic, first, rollout) == 0).all()
         ones = {**first, "value": {"head_VD": np.ones((1, 16), np.float32)}}
         hidden = model.response_hidden(params, rollout.prompts, rollout.response_BGR)
-        np.testing.assert_allclose(programs.critic_values(critic, ones, rollout), hidden.sum(-1), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(scoring.values(critic, ones, rollout), hidden.sum(-1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rule_jax import programs, sampling
+from rule_jax import programs, sampling, scoring
 from rule_jax.types import Prompts, Rollout
 
 RNG = np.random.default_rng(0)
@@ -25,7 +25,7 @@ def generate(tiny, mesh8):
     def run(prompts=PROMPTS, rows=ROWS, *, temperature=1.0, step=0, key=5, samples=3, max_new_tokens=7, **more):
         program = made(samples=samples, max_new_tokens=max_new_tokens, **{"eos_ids": EOS, **more})
         rollout = program(params, prompts, jax.random.key(key), jnp.int32(step), rows, jnp.float32(temperature))
-        return Rollout(Prompts(*map(np.asarray, rollout.prompts)), *map(np.asarray, rollout[1:]))
+        return Rollout(Prompts(*map(np.asarray, rollout.prompts)), *map(np.asarray, rollout[1:5]))
 
     return run
 
@@ -33,7 +33,7 @@ def generate(tiny, mesh8):
 @pytest.fixture(scope="session")
 def rescore(tiny):
     model, params = tiny()
-    scored = jax.jit(lambda rollout, temperature: programs.response_logprobs(model, params, rollout, temperature, None))
+    scored = jax.jit(lambda rollout, temperature: scoring.logprobs(model, params, rollout, temperature, None))
     return lambda rollout, temperature: np.asarray(scored(rollout, jnp.float32(temperature))[0])
 
 

@@ -53,8 +53,9 @@ class Model(NamedTuple):
 
     init(key) -> params; axes: a tree like params whose leaves are tuples of logical axis names.
     logits(params, tokens_BT, mask_BT=None) -> [B, T, V] float32: causal, pads at either side told by the mask.
-    packed_hidden(params, packed, trunk_BT=None) -> [B, T, D]: several segments per row, none seeing another. trunk_BT:
-        the segment that each token's own goes on from, and sees; its own where it goes on from none.
+    packed_hidden(params, packed, trunk_BT=None, whole_BT=None) -> [B, T, D]: several segments per row, none seeing
+        another. trunk_BT: the segment that each token's own goes on from, and sees; its own where it goes on from none.
+        whole_BT: how long a rope takes a token's text to be; None: as long as it is there, with what goes on from it.
     packed_states(params, packed, layers) -> [B, T, D]: of the same rows, the residual stream behind so many blocks.
     response_hidden(params, prompts, response_BGR) -> [B, G, R, D]: the states that predict each response token.
     prefill(params, prompts, samples, size) -> ([B, D] last state, Cache with room for `size` suffix tokens).
@@ -164,7 +165,9 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         seen = in_one_run(mask_BTT, position_BT, jnp.sum(mask_BT, axis=1, keepdims=True))
         return project(stack(params, embed(params, tokens_BT), *seen)[0], head(params))
 
-    def of_segments(packed: Packed, trunk_BT: jax.Array | None = None) -> tuple[list[View], Callable[..., Any]]:
+    def of_segments(
+        packed: Packed, trunk_BT: jax.Array | None = None, whole_BT: jax.Array | None = None
+    ) -> tuple[list[View], Callable[..., Any]]:
         tokens_BT, segment_BT, position_BT = packed.tokens_BT, packed.segment_BT, packed.position_BT
         check(tokens_BT=tokens_BT, segment_BT=segment_BT, position_BT=position_BT)
         seen_BTT = family_BTT = segment_BT[:, :, None] == segment_BT[:, None, :]
@@ -172,11 +175,14 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
             check(trunk_BT=trunk_BT)
             seen_BTT |= trunk_BT[:, :, None] == segment_BT[:, None, :]
             family_BTT = trunk_BT[:, :, None] == trunk_BT[:, None, :]
-        length_BT = 1 + jnp.max(jnp.where(family_BTT, position_BT[:, None, :], 0), axis=2)
-        return in_one_run(_causal(tokens_BT.shape[1]) & seen_BTT, position_BT, length_BT)
+        if whole_BT is None:
+            whole_BT = 1 + jnp.max(jnp.where(family_BTT, position_BT[:, None, :], 0), axis=2)
+        return in_one_run(_causal(tokens_BT.shape[1]) & seen_BTT, position_BT, whole_BT)
 
-    def packed_hidden(params: Params, packed: Packed, trunk_BT: jax.Array | None = None) -> jax.Array:
-        return stack(params, embed(params, packed.tokens_BT), *of_segments(packed, trunk_BT))[0]
+    def packed_hidden(
+        params: Params, packed: Packed, trunk_BT: jax.Array | None = None, whole_BT: jax.Array | None = None
+    ) -> jax.Array:
+        return stack(params, embed(params, packed.tokens_BT), *of_segments(packed, trunk_BT, whole_BT))[0]
 
     def packed_states(params: Params, packed: Packed, layers: int) -> jax.Array:
         return blocks(params, embed(params, packed.tokens_BT), *of_segments(packed), layers)[0]

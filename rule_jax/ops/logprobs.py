@@ -90,6 +90,25 @@ def token_logprobs(
     return by_chunks(of_chunk, (head,), (hidden_BND, tokens_BN), chunk)
 
 
+def asked_logprobs(
+    hidden_BND: jax.Array,
+    head: Head,
+    asked_BNA: jax.Array,
+    *,
+    temperature: jax.Array | float = 1.0,
+    chunk: int | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """As `token_logprobs`, of several tokens at each place: (logprobs_BNA, entropy_BN). Made for few places."""
+    check(hidden_BND=hidden_BND, head_VD=head.weight_VD, asked_BNA=asked_BNA)
+
+    def of_chunk(head: Head, hidden_BND: jax.Array, asked_BNA: jax.Array) -> tuple[jax.Array, jax.Array]:
+        logp_BNV = log_softmax(project(hidden_BND, head), temperature)
+        chosen_BNA = jnp.take_along_axis(logp_BNV, asked_BNA, axis=-1)
+        return chosen_BNA, -jnp.sum(jnp.exp(logp_BNV) * logp_BNV, axis=-1)
+
+    return by_chunks(of_chunk, (head,), (hidden_BND, asked_BNA), chunk)
+
+
 def places_at_once(rows: int, places: int, logits: int, devices: int) -> int:
     """How many of each row's places are looked at together, where each has so many logits: all if LOGITS allows it on
     each of the devices, which share them; else the same number in as few parts as it allows, one place at least."""

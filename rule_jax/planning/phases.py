@@ -25,7 +25,7 @@ from rule_jax.planning.machines import Ceilings, seconds
 from rule_jax.planning.needs import peak
 from rule_jax.stages import TRAINING, Run, Subject, boundary_optimization, rejection_steering
 from rule_jax.stages._scoring import score
-from rule_jax.stages._updates import Updates
+from rule_jax.stages._updates import Updates, lengths_of
 from rule_jax.stages._weights import as_reference, on_device
 from rule_jax.text import chat
 from rule_jax.types import Packed, PromptRecord, Prompts
@@ -156,7 +156,8 @@ class Bench:
         reward = plugin.make("rewards", self.run.config.reward.to_dict())
         rollout = self.rollout()
         rewards_BG = np.random.default_rng(0).random((len(self.records), self.settings.samples), np.float32)
-        fresh = rollout, sharding.put_rows(rewards_BG, self.run.mesh)
+        packed = self.updates.packed(rollout, lengths_of(rollout))
+        fresh = packed, sharding.put_rows(rewards_BG, self.run.mesh)
 
         def judged(rollout: Any) -> np.ndarray:
             return score(rollout, self.records, self.learner.tokenizer, reward).rewards_BG
@@ -190,9 +191,12 @@ class Bench:
         coefficients = {**algorithm.coefficients, "kl_coef": kl_coef}
         arguments = policy.params, on_device(self.reference), critic and critic.params, fresh, None, coefficients
         batch, _ = jax.eval_shape(updates.targets, *arguments)
-        rows = len(self.records) // algorithm.minibatches
-        where = sharding.rows(self.run.mesh)
-        part = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype, sharding=where), batch)
+        if algorithm.minibatches > 1:  # whose answers may be packed otherwise, and are not here
+            batch = batch[0]._replace(packing=None), batch[1]
+        cuts, where = algorithm.minibatches, sharding.rows(self.run.mesh)
+        part = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((len(x) // cuts, *x.shape[1:]), x.dtype, sharding=where), batch
+        )
         rest = part, updates.rate(0), coefficients
         read = updates.read_by_update(self.reference)
         parts = [

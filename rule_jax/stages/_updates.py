@@ -1,5 +1,6 @@
 """What a rollout does to the policy and, where the algorithm has one, to the critic."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -39,6 +40,13 @@ def kept_beside(critic: TrainState | None, kl_coef: float, buffer: Buffer | None
     """The tree of what a checkpoint keeps beside the policy; critic: a state, or its shapes."""
     kept = {"kl_coef": np.asarray(kl_coef, np.float32), "critic": critic, "buffer": buffer}
     return {name: value for name, value in kept.items() if value is not None}
+
+
+class Lengths(NamedTuple):
+    """Tokens of a batch's prompts and answers, int32, on every process. prompt_B; answer_BG."""
+
+    prompt_B: np.ndarray
+    answer_BG: np.ndarray
 
 
 class Updates:
@@ -111,13 +119,17 @@ class Updates:
         algorithm, (policy, critic, kl_coef, buffer) = self.algorithm, training
         coefficients = {**algorithm.coefficients, "kl_coef": kl_coef}
         replayed = replay.draw(buffer, self.replay, self.run.config.seed, step)
+        lengths = lengths_of(fresh[0], replayed and replayed[0])
         replayed = replayed and sharding.put_rows(replayed, self.run.mesh)
+        packed = self.packed(fresh[0], lengths), fresh[1]
         critic_params = critic.params if critic else None
-        batch, metrics = self.targets(policy.params, on_device(reference), critic_params, fresh, replayed, coefficients)
+        batch, metrics = self.targets(
+            policy.params, on_device(reference), critic_params, packed, replayed, coefficients
+        )
         updates: list[Metrics] = []
         reference = self.read_by_update(reference)
         for epoch in range(algorithm.epochs):
-            for part in self._parts(batch, step, epoch):
+            for part in self._parts(batch, lengths, step, epoch):
                 policy, of_policy = self.update(policy, reference, part, self.rate(step), coefficients)
                 updates.append(of_policy)
                 if critic:
@@ -137,12 +149,34 @@ class Updates:
         """What of the reference an update reads: nothing where the targets tell what it thinks of the batch."""
         return self.read_by_model(reference) if self.algorithm.scored else reference
 
-    def _parts(self, batch: Any, step: int, epoch: int) -> Any:
+    def _parts(self, batch: tuple[Rollout, Targets], lengths: Lengths, step: int, epoch: int) -> Iterator[Any]:
         parts, count = self.algorithm.minibatches, len(batch[0].length_BG)
         if parts == 1:
-            return [batch]
-        orders = batching.minibatch_rows(self.run.config.seed, STREAM, step, epoch, parts, count)
-        return (self.take(batch, rows) for rows in orders)
+            yield batch
+            return
+        unpacked = batch[0]._replace(packing=None), batch[1]
+        for rows in batching.minibatch_rows(self.run.config.seed, STREAM, step, epoch, parts, count):
+            rollout, targets = self.take(unpacked, rows)
+            yield self.packed(rollout, Lengths(*(x[rows] for x in lengths))), targets
+
+    def packed(self, rollout: Rollout, lengths: Lengths) -> Rollout:
+        """The rollout with the packing of rows of these lengths, where one saves work."""
+        packing = batching.pack_answers(
+            *lengths,
+            (rollout.prompts.tokens_BP.shape[1], rollout.response_BGR.shape[2]),
+            parts=self.run.config.boundary_optimization.microbatches,
+            ways=sharding.row_shards(self.run.mesh),
+        )
+        return rollout._replace(packing=packing and sharding.put_rows(packing, self.run.mesh))
+
+
+def lengths_of(fresh: Rollout, replayed: Rollout | None = None) -> Lengths:
+    """Of a batch: what was sampled for it, then what is replayed, host arrays."""
+    lengths = Lengths(sharding.whole(fresh.prompts.length_B), sharding.whole(fresh.length_BG))
+    if replayed is None:
+        return lengths
+    older = replayed.prompts.length_B, replayed.length_BG
+    return Lengths(*(np.concatenate(both) for both in zip(lengths, older)))
 
 
 def over_updates(updates: list[Metrics]) -> dict[str, np.ndarray]:

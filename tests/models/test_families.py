@@ -15,7 +15,7 @@ import pytest
 from make_golden import CASES, LENGTH, LONGROPE, NEW, PROMPT, STRIDE, padded_batch, weights
 from safetensors.numpy import load_file, save_file
 
-from rule_jax import hf, plugin, programs
+from rule_jax import hf, plugin, programs, scoring
 from rule_jax.models import decoder
 from rule_jax.models.layers import DecoderConfig
 from rule_jax.ops.logprobs import log_softmax, project
@@ -170,7 +170,7 @@ def test_sampling_scoring_and_the_full_forward_are_one_function(loaded):
     model, params = loaded.model, loaded.params
     rollout = loaded.generate(PROMPTS, 1.0)
     response, length_BG = np.asarray(rollout.response_BGR), np.asarray(rollout.length_BG)
-    scored = jax.jit(lambda r: programs.response_logprobs(model, params, r, 1.0, 5))(rollout)[0]
+    scored = jax.jit(lambda r: scoring.logprobs(model, params, r, 1.0, 5))(rollout)[0]
     valid = np.arange(NEW) < length_BG[..., None]
     np.testing.assert_allclose(np.asarray(rollout.logprobs_BGR)[valid], np.asarray(scored)[valid], rtol=1e-5, atol=1e-5)
 

@@ -1,0 +1,100 @@
+"""stages._updates: what a rollout does to policy and critic, whether its answers are packed or not."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from configs import grpo, ppo
+from rule_jax import batching, programs, sharding
+from rule_jax.models import critic as critics
+from rule_jax.models.tuning import full
+from rule_jax.stages import Run, Subject, boundary_optimization
+from rule_jax.stages import _replay as replay
+from rule_jax.stages._updates import Training, Updates, lengths_of
+from rule_jax.types import Prompts, Rollout
+
+B, P, G, R = 8, 5, 3, 8
+
+
+def made(tiny, recipe, mesh, **changes):
+    config = recipe.get_config()
+    sizes = {"forget_prompts": 4, "boundary_prompts": 4, "samples": G, "max_new_tokens": R}
+    config.boundary_optimization.update(sizes)
+    for section in (config.boundary_optimization, config.boundary_optimization.critic):
+        section.optimizer.eps = 1e-3  # else Adam makes a whole step of a gradient that is but rounding
+    config.update_from_flattened_dict(changes)
+    run = Run(config, Path("."), Path("."), mesh)
+    model, values = tiny(layers=1)
+    updates = Updates(run, Subject(Path("."), model, full(model), None, (0,)), boundary_optimization.algorithm(run))
+    params = jax.device_put(values, programs.param_shardings(model, mesh))
+    policy, critic = programs.init_state(model, mesh, updates.optimizer, params, jax.random.key(0)), None
+    if updates.critic:
+        first = critics.from_policy(model, values)
+        critic = programs.init_state(updates.critic, mesh, updates.critic_optimizer, first, jax.random.key(0))
+    buffer = replay.empty(config.boundary_optimization, P)
+    return updates, Training(policy, critic, float(updates.algorithm.coefficients["kl_coef"]), buffer), params
+
+
+def batch(mesh):
+    """Answers of which most are short and one takes all its places, and their rewards."""
+    draw = np.random.default_rng(2)
+    prompts = Prompts(draw.integers(0, 48, (B, P), dtype=np.int32), draw.integers(1, P + 1, B, dtype=np.int32))
+    length_BG = draw.integers(1, 4, (B, G), dtype=np.int32)
+    length_BG[3, 1] = R
+    logprobs_BGR = draw.normal(-3, 0.3, (B, G, R)).astype(np.float32)
+    response_BGR = draw.integers(0, 48, (B, G, R), dtype=np.int32)
+    rollout = Rollout(prompts, response_BGR, length_BG, length_BG < R, logprobs_BGR)
+    return sharding.put_rows((rollout, draw.normal(size=(B, G)).astype(np.float32)), mesh)
+
+
+def as_rectangles(updates, training, reference, fresh, step):
+    """A step of `Updates.apply` by its programs, nothing packed: (training, the mean loss of its updates)."""
+    algorithm, (policy, critic, kl_coef, buffer) = updates.algorithm, training
+    coefficients, seed = {**algorithm.coefficients, "kl_coef": kl_coef}, updates.run.config.seed
+    replayed = replay.draw(buffer, updates.replay, seed, step)
+    replayed = replayed and sharding.put_rows(replayed, updates.run.mesh)
+    whole, _ = updates.targets(policy.params, reference, critic and critic.params, fresh, replayed, coefficients)
+    losses, count = [], len(whole[0].length_BG)
+    for epoch in range(algorithm.epochs):
+        for rows in batching.minibatch_rows(seed, 4, step, epoch, algorithm.minibatches, count):
+            part = updates.take(whole, rows)
+            read = updates.read_by_update(reference)
+            policy, metrics = updates.update(policy, read, part, updates.rate(step), coefficients)
+            losses.append(metrics["loss"])
+            if critic:
+                critic, _ = updates.update_critic(critic, (), part, updates.critic_rate(step), coefficients)
+    return Training(policy, critic, kl_coef, replay.store(buffer, updates.replay, fresh, step)), np.mean(losses)
+
+
+REPLAY = {"groups": 4, "capacity": 8, "store_steps": 1, "max_reward": 9.0}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sizes", "changes"),
+    [
+        (grpo, None, {f"boundary_optimization.replay.{key}": value for key, value in REPLAY.items()}),
+        (ppo, None, {"algorithm.updates.minibatches": 2}),
+        pytest.param(grpo, (1, 2, 2), {"boundary_optimization.microbatches": 2}, marks=pytest.mark.slow),
+    ],
+    ids=["grpo with replay", "ppo in two minibatches", "grpo on four devices in two microbatches"],
+)
+def test_packed_answers_train_what_rectangles_train(tiny, one_device, recipe, sizes, changes):
+    mesh = one_device
+    if sizes is not None:
+        mesh = sharding.make_mesh(**dict(zip(sharding.AXES, sizes)), devices=jax.devices()[:4])
+    fresh = batch(mesh)
+    updates, training, params = made(tiny, recipe, mesh, **changes)
+    _, rectangles, _ = made(tiny, recipe, mesh, **changes)
+    reference = jax.tree.map(lambda x: 0.9 * x, params)
+    assert updates.packed(fresh[0], lengths_of(fresh[0])).packing is not None
+    for step in range(2):
+        training, metrics, _ = updates.apply(training, reference, fresh, step)
+        rectangles, loss = as_rectangles(updates, rectangles, reference, fresh, step)
+        assert metrics["loss"] == pytest.approx(float(loss), rel=1e-4, abs=1e-6)
+        assert metrics["grad_norm"] > 0.01
+    assert metrics.get("replay/stored", 0) == (8 if recipe is grpo and sizes is None else 0)
+    for one, other in zip(jax.tree.leaves(training[:2]), jax.tree.leaves(rectangles[:2]), strict=True):
+        if one.dtype == np.float32:
+            np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
