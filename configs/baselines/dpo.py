@@ -10,4 +10,4 @@ from configs.baselines._base import config, term
 
 
 def get_config() -> ConfigDict:
-    return config("dpo", {"preference": term("dpo", "preference", beta=0.1)}, peak=1e-4)
+    return config("dpo", {"preference": term("dpo", "preference", beta=0.1)}, peak=3e-4)

@@ -10,4 +10,4 @@ from configs.baselines._base import GDR, config, term
 
 
 def get_config() -> ConfigDict:
-    return config("ga_gdr", {"forget": term("ga", "forget"), "retain": GDR}, peak=1e-4)
+    return config("ga_gdr", {"forget": term("ga", "forget"), "retain": GDR}, peak=3e-4)

@@ -10,4 +10,4 @@ from configs.baselines._base import KLR, config, term
 
 
 def get_config() -> ConfigDict:
-    return config("ga_klr", {"forget": term("ga", "forget"), "retain": KLR}, peak=1e-4)
+    return config("ga_klr", {"forget": term("ga", "forget"), "retain": KLR}, peak=3e-4)

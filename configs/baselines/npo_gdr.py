@@ -10,4 +10,4 @@ from configs.baselines._base import GDR, config, term
 
 
 def get_config() -> ConfigDict:
-    return config("npo_gdr", {"forget": term("npo", "forget", beta=0.1), "retain": GDR}, peak=1e-4)
+    return config("npo_gdr", {"forget": term("npo", "forget", beta=0.1), "retain": GDR}, peak=1e-3)

@@ -10,4 +10,4 @@ from configs.baselines._base import KLR, config, term
 
 
 def get_config() -> ConfigDict:
-    return config("npo_klr", {"forget": term("npo", "forget", beta=0.1), "retain": KLR}, peak=1e-4)
+    return config("npo_klr", {"forget": term("npo", "forget", beta=0.1), "retain": KLR}, peak=1e-3)

@@ -16,5 +16,5 @@ def get_config() -> ConfigDict:
             "forget": term("rmu", "forget", layer=2, towards="noise", scale=20.0, seed=0),
             "retain": term("rmu", "retain", layer=2, towards="reference", scale=0.0, seed=0),
         },
-        peak=1e-4,
+        peak=1e-3,
     )

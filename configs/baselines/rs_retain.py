@@ -10,4 +10,4 @@ from configs.baselines._base import GDR, config, term
 
 
 def get_config() -> ConfigDict:
-    return config("rs_retain", {"refusal": term("sft", "refusal"), "retain": GDR}, peak=1e-4)
+    return config("rs_retain", {"refusal": term("sft", "refusal"), "retain": GDR}, peak=1e-3)

@@ -10,4 +10,4 @@ from configs.baselines._base import config, term
 
 
 def get_config() -> ConfigDict:
-    return config("rt", {"refusal": term("sft", "refusal")}, peak=1e-4)
+    return config("rt", {"refusal": term("sft", "refusal")}, peak=3e-4)

@@ -10,4 +10,4 @@ from configs.baselines._base import KLR, config, term
 
 
 def get_config() -> ConfigDict:
-    return config("simnpo_klr", {"forget": term("simnpo", "forget", beta=2.5, gamma=0.0), "retain": KLR}, peak=1e-4)
+    return config("simnpo_klr", {"forget": term("simnpo", "forget", beta=2.5, gamma=0.0), "retain": KLR}, peak=3e-4)

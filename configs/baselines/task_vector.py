@@ -12,6 +12,6 @@ from configs.baselines._base import config, term
 
 
 def get_config() -> ConfigDict:
-    c: Any = config("task_vector", {"learned": term("sft", "forget")}, peak=1e-4)
+    c: Any = config("task_vector", {"learned": term("sft", "forget")}, peak=1e-3)
     c.baseline.negation = 1.0
     return c

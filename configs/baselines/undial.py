@@ -10,4 +10,4 @@ from configs.baselines._base import config, term
 
 
 def get_config() -> ConfigDict:
-    return config("undial", {"forget": term("undial", "forget", gamma=10.0)}, peak=1e-4)
+    return config("undial", {"forget": term("undial", "forget", gamma=10.0)}, peak=1e-3)

@@ -10,4 +10,4 @@ from configs.baselines._base import GDR, config, term
 
 
 def get_config() -> ConfigDict:
-    return config("wga", {"forget": term("wga", "forget", alpha=1.0), "retain": GDR}, peak=1e-4)
+    return config("wga", {"forget": term("wga", "forget", alpha=1.0), "retain": GDR}, peak=1e-3)
