@@ -1,4 +1,5 @@
-"""Figures in the layout of the papers' own tables: RWKU (arXiv 2406.10890), MUSE (2407.06460), TOFU (2401.06121).
+"""Figures in the layout of the papers' own tables: RWKU (arXiv 2406.10890), MUSE (2407.06460), TOFU (2401.06121); the
+default world in that of RULE's main table (2506.07171), which is RWKU's.
 
 Two readings. "compat": as the released code reads the answers, for comparison with published numbers. "standard": as
 the metric's name says. Where both agree in every column there is one table. A published table is a mean over many
@@ -60,6 +61,7 @@ def _tofu(group: str, task: str, better: int) -> list[Column]:
     ]
 
 
+ATTACKS = ("role_play", "prefix", "suffix", "reminder", "prefill")  # by words, as RWKU's adversarial probes are
 LAYOUTS: dict[str, tuple[Column, ...]] = {
     "RWKU": (
         *_probes("Forget", "forget", -1, ("fb", "qa", "aa")),
@@ -81,6 +83,15 @@ LAYOUTS: dict[str, tuple[Column, ...]] = {
         _both("Privacy", "PrivLeak", 0, "privleak", "privleak", 1),
         _both("Retain", "KnowMem", 1, "knowmem_retain", "rouge_l_f1"),
     ),
+    "World": (
+        _both("Forget", "FB", -1, "forget_cloze", "rouge_l_recall"),
+        _both("Forget", "QA", -1, "forget", "rouge_l_recall"),
+        _both("Forget", "AA", -1, tuple(f"attack_{name}" for name in ATTACKS), "rouge_l_recall"),
+        _both("Naturalness", "Well formed", 1, ("said_forget", "said_retain"), "well_formed_rate"),
+        _both("Neighbour", "Boundary", 1, "boundary", "rouge_l_recall"),
+        _both("Neighbour", "QA", 1, "neighbor", "rouge_l_recall"),
+        _both("Utility", "General", 1, "general", "accuracy"),
+    ),
     "TOFU": (
         _both("Summary", "Forget quality", 1, "tofu", "forget_quality", 1),
         _both("Summary", "Model utility", 1, "tofu", "model_utility", 1, twin="model_utility_compat"),
@@ -90,12 +101,17 @@ LAYOUTS: dict[str, tuple[Column, ...]] = {
         *_tofu("World facts", "real_world", 1),
     ),
 }
+# Tasks by which a layout is known to be the one of a run; of the others any column will do.
+KNOWN_BY = {"World": ("forget_cloze",)}
 ABOUT = {
     "RWKU": "ROUGE-L recall; naturalness: ratings by a judge, where one was asked; MIA: mean loss on passages about "
     "the target (FM) and about others (RM), and the area under the curve between them; MMLU and TruthfulQA (MC1) "
     "accuracy, BBH exact match, TriviaQA F1, entropy of word pairs and triples; all times 100. “All” counts every "
     "probe alike.",
     "MUSE": "ROUGE-L F1 times 100; PrivLeak in per cent, best near 0.",
+    "World": "ROUGE-L recall; FB: gaps in sentences, QA: questions, AA: questions under attacks by words (role play, "
+    "text before and after, reminders, a begun answer), where these were made; well formed: answers that are whole "
+    "sentences or a name; boundary: people whose questions training saw; general: right answers. All times 100.",
     "TOFU": "Forget quality is the p-value of a Kolmogorov-Smirnov test against a model that never saw the forget set; "
     "model utility the harmonic mean of the nine figures of the last three sets; ROUGE is ROUGE-L recall.",
 }
@@ -104,9 +120,13 @@ Stages = Mapping[str, Mapping[str, Any]]
 
 
 def figures(report: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """What `tables` reads of a model in a report (schema 1, see data.py): the figures of its tasks and, as tasks
-    "rated_<side>", a judge's ratings, where one was asked."""
+    """What `tables` reads of a model in a report (schema 1, see data.py): the figures of its tasks, of its answers to
+    either side as "said_<side>", under each attack as "attack_<name>" and, as "rated_<side>", a judge's ratings, where
+    one was asked."""
     found = dict(report["stages"][model])
+    found |= {f"said_{side}": row for side, row in report.get("naturalness", {}).get(model, {}).items()}
+    attacks = report.get("robustness", {}).get(model, {}).get("attacks", {})
+    found |= {f"attack_{name}": row for name, row in attacks.items()}
     for side, of_side in report["judged"].get(model, {}).items():
         if ratings := of_side.get("ratings"):
             found[f"rated_{side}"] = {aspect: of["mean"] for aspect, of in ratings.items()} | {"n": of_side["n"]}
@@ -127,7 +147,8 @@ def tables(rows: Mapping[str, Sequence[Stages]]) -> list[dict[str, Any]]:
         for reading in ("",) if agree else ("compat", "standard"):
             chosen = [(column, metric) for column in columns if (metric := _metric(column, reading))]
             found = [{"name": name, "cells": _cells(runs, chosen)} for name, runs in rows.items()]
-            if not any(cell for row in found for cell in row["cells"]):
+            own = [column.tasks == KNOWN_BY.get(benchmark, column.tasks) for column, _ in chosen]
+            if not any(cell for row in found for cell, counts in zip(row["cells"], own) if counts):
                 continue
             last = list(rows.values())[-1]
             floor = _cells(last, [(column, f"{metric}_floor") for column, metric in chosen])

@@ -63,6 +63,43 @@ def test_utility_and_membership_are_scaled_as_the_papers_do():
     assert compat["Utility TruthfulQA"] == pytest.approx(36.8)
 
 
+def test_the_default_world_in_the_layout_of_the_paper_s_table():
+    """Attacks by words pooled, naturalness by form alone; no other benchmark's runs are put into it."""
+    figures = {
+        "forget": {"rouge_l_recall": 0.25, "n": 8},
+        "forget_cloze": {"rouge_l_recall": 0.5, "n": 4},
+        "neighbor": {"rouge_l_recall": 0.75, "n": 8},
+        "boundary": {"rouge_l_recall": 1.0, "n": 8},
+        "general": {"accuracy": 0.5, "n": 2},
+    }
+    report = {
+        "stages": {"model": figures},
+        "judged": {},
+        "naturalness": {
+            "model": {s: {"well_formed_rate": w, "n": n} for s, w, n in (("forget", 1, 1), ("retain", 0, 3))}
+        },
+        "robustness": {
+            "model": {"attacks": {n: {"rouge_l_recall": 0.1 * i, "n": 9} for i, n in enumerate(published.ATTACKS)}}
+        },
+    }
+    (table,) = published.tables({"After": [published.figures(report, "model")]})
+    assert (table["benchmark"], table["reading"]) == ("World", "")
+    assert row(table, "After") == {
+        "Forget FB": 50,
+        "Forget QA": 25,
+        "Forget AA": pytest.approx(20),
+        "Naturalness Well formed": 25,
+        "Neighbour Boundary": 100,
+        "Neighbour QA": 75,
+        "Utility General": 50,
+    }
+    del report["robustness"]
+    (table,) = published.tables({"After": [published.figures(report, "model")]})
+    assert row(table, "After")["Forget AA"] is None
+    del figures["forget_cloze"]
+    assert published.tables({"After": [published.figures(report, "model")]}) == []
+
+
 def test_naturalness_is_a_judges_where_one_was_asked():
     def side(n, *means):
         return {"n": n, "ratings": {name: {"mean": mean} for name, mean in zip(vocabulary.ASPECTS, means)}}
