@@ -18,7 +18,8 @@ def term(objective: str, of: str, **options: Any) -> dict[str, Any]:
 def config(name: str, terms: dict[str, Any], *, peak: float = 0.0, steps: int = 60) -> Any:
     """configs/grpo.py with the baseline of these terms in place of Rejection Steering and Boundary Optimization.
 
-    peak, steps: of the learning rate's schedule; idle without terms, where nothing is trained or exported.
+    peak, steps: of the learning rate's schedule; the peaks are those that configs/sweeps/baseline_rates.py found best.
+    Idle without terms, where nothing is trained or exported.
     """
     c: Any = grpo.get_config()
     c.stages = ("prepare_data", "baseline", "evaluate", "robustness", "export", "report")

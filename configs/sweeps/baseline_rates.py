@@ -3,6 +3,10 @@
 Asks:     which rate does each recipe of configs/baselines want? What forgets most for what it loses is set there.
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/baseline_rates.py
 Watch:    forget and retain of baseline in results.csv: the highest harmonic mean of 1 - forget and retain.
+Time:     45 minutes of one core for the 48 points.
+Seen:     best at 1e-4: GA, NPO and SimNPO alone; at 3e-4: GA and SimNPO with a retain term, DPO, rejection tuning; at
+          1e-3: NPO with a retain term, refusals + GDR, RMU, WGA, UNDIAL, task vectors. SimNPO with a retain term leaks
+          nothing at 3e-4 and keeps 0.994, the most of all, with falsehoods for refusals.
 """
 
 from collections.abc import Mapping, Sequence

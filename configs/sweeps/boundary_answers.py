@@ -4,6 +4,12 @@ Asks:     what does a set cost whose answers nobody checked? RULE learns from wh
           rival (refusals with answers of the boundary) from the answers; without any, the rival cannot be trained.
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/boundary_answers.py
 Watch:    boundary/accuracy and neighbor/accuracy of boundary_optimization and of baseline in results.csv.
+Time:     1 to 3 minutes of one core a point (seed 0 alone was run).
+Seen:     right answers of boundary people and of neighbours, when none, half and all of the references are wrong: RULE
+          0.998, 0.996, 0.745 and 0.983, 0.977, 0.761; refusals with references 1.000, 0.831, 0.328 and 0.986, 0.750,
+          0.329. So half of wrong answers cost RULE nothing: they reward nobody, while the right ones still do. Without
+          any reference RULE refuses as few others (0.004 and 0.039) but is right in 0.557 and 0.583: nothing holds the
+          answers then but the KL. The targets are refused and do not leak in all of these.
 """
 
 from collections.abc import Mapping, Sequence

@@ -114,7 +114,8 @@ class Updates:
     ) -> tuple[Training, dict[str, Any], Targets]:
         """(training after the updates of a step, metrics, the targets of the batch), given a rollout and its rewards.
 
-        Metrics are means over the updates of the step, or the least and the greatest where their names say so.
+        Metrics are means over the updates of the step, or the least and the greatest where their names say so. "places"
+        is the share of the batch's rectangle that is computed, 1 where its answers are not packed.
         """
         algorithm, (policy, critic, kl_coef, buffer) = self.algorithm, training
         coefficients = {**algorithm.coefficients, "kl_coef": kl_coef}
@@ -136,7 +137,7 @@ class Updates:
                     critic, of_critic = self.update_critic(critic, (), part, self.critic_rate(step), coefficients)
                     updates[-1] |= {f"value/{name}": value for name, value in of_critic.items()}
         metrics |= over_updates(updates)
-        metrics |= {"kl_coef": kl_coef, "lr": self.rate(step)}
+        metrics |= {"kl_coef": kl_coef, "lr": self.rate(step), "places": _places(packed[0], len(lengths.prompt_B))}
         kl_coef = float(np.float32(algorithm.adapt(kl_coef, float(metrics["kl"]))))
         buffer = replay.store(buffer, self.replay, fresh, step)
         return Training(policy, critic, kl_coef, buffer), {**metrics, **replay.facts(buffer, step)}, batch[1]
@@ -177,6 +178,13 @@ def lengths_of(fresh: Rollout, replayed: Rollout | None = None) -> Lengths:
         return lengths
     older = replayed.prompts.length_B, replayed.length_BG
     return Lengths(*(np.concatenate(both) for both in zip(lengths, older)))
+
+
+def _places(rollout: Rollout, rows: int) -> float:
+    if rollout.packing is None:
+        return 1.0
+    (_, G, R), P = rollout.response_BGR.shape, rollout.prompts.tokens_BP.shape[1]
+    return rollout.packing.from_BT.size / (rows * (P + G * (R - 1)))
 
 
 def over_updates(updates: list[Metrics]) -> dict[str, np.ndarray]:

@@ -94,6 +94,7 @@ def test_packed_answers_train_what_rectangles_train(tiny, one_device, recipe, si
         rectangles, loss = as_rectangles(updates, rectangles, reference, fresh, step)
         assert metrics["loss"] == pytest.approx(float(loss), rel=1e-4, abs=1e-6)
         assert metrics["grad_norm"] > 0.01
+        assert metrics["places"] <= 0.5
     assert metrics.get("replay/stored", 0) == (8 if recipe is grpo and sizes is None else 0)
     for one, other in zip(jax.tree.leaves(training[:2]), jax.tree.leaves(rectangles[:2]), strict=True):
         if one.dtype == np.float32:
