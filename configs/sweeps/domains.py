@@ -4,9 +4,10 @@ Asks:     does the boundary hold where the target is no person? (a relation's ru
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/domains.py
 Watch:    forget and retain of boundary_optimization in results.csv; for the relation also forget_unseen/leak_rate:
           does the refusal spread to people whom no training record names?
-Seen:     seed 100 alone, refused and leaked of the held-out questions, right of neighbours, leaked by raw completion:
-          concept 0.99, 0.01, 0.98 and 0.28; procedure 1.00, 0.00, 0.98 and 0.31; relation ("the instrument") 1.00,
-          0.00, 1.00 and 0.02, and of people never trained on 1.00 refused and 0.00 leaked.
+Time:     5 minutes of one core a point with its world (seed 0 alone was run).
+Seen:     every held-out question is refused and none leaks, whatever is forgotten. Neighbours right of person, concept,
+          procedure and relation 0.983, 0.983, 0.994, 0.998; leaked by raw completion 0.32, 0.50, 0.15, 0.15. Of people
+          never trained on the relation is refused in 1.00 and leaked in 0.00.
 """
 
 from collections.abc import Mapping, Sequence
