@@ -140,9 +140,12 @@ def pack_answers(
     padded to. parts: microbatches, of which each packs its own rows (b, b + parts, ...). ways: its rows are a multiple.
     """
     (B, G), (P, R) = length_BG.shape, sizes
-    rows, size = _rectangle(B // parts, G, P, R, ways)
+    found = _rectangle(B // parts, G, P, R, ways)
+    if found is None:
+        return None
+    rows, size = found
     groups = [_in_rows(prompt_B[part::parts], length_BG[part::parts] - 1, size) for part in range(parts)]
-    needed = max((1 + max(row for row, *_ in placed) for placed in groups), default=1)
+    needed = max(1 + row for placed in groups for row, *_ in placed)
     if needed > rows:
         return None
     while rows // 2 // ways * ways >= max(needed, ways):
@@ -154,8 +157,8 @@ def pack_answers(
     return Packing(*(np.stack(arrays, axis=1).reshape(-1, *arrays[0].shape[1:]) for arrays in zip(*cells)))
 
 
-def _rectangle(B: int, G: int, P: int, R: int, ways: int) -> tuple[int, int]:
-    """(rows, size) of half the places of B prompts with G answers; (0, 1) where there is none.
+def _rectangle(B: int, G: int, P: int, R: int, ways: int) -> tuple[int, int] | None:
+    """(rows, size) of half the places of B prompts with G answers; None where they make no rows of any size.
 
     A row has room for a prompt with all its answers, or with half, a quarter ... of them where that made too few rows
     or let many more tokens see one another.
@@ -166,7 +169,7 @@ def _rectangle(B: int, G: int, P: int, R: int, ways: int) -> tuple[int, int]:
         rows = places // (2 * size) // ways * ways
         if rows and rows * size * size <= max(pairs, SIGHT * ways):
             return rows, size
-    return 0, 1
+    return None
 
 
 def _in_rows(prompt_B: np.ndarray, after_BG: np.ndarray, size: int) -> list[tuple[int, int, int, range]]:
