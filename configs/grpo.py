@@ -57,7 +57,7 @@ def get_config() -> ConfigDict:
         "too_long": "drop",  # prompts beyond a stage's limit are left out; "cut" shortens them at their beginning
         "forget_share": 1.0,  # of each target's forget records and refusals; the rest is not trained on
         "refusal_wordings": 0,  # refusals of so many wordings of ours in place of the source's; 0: the source's
-        "boundary_answers": {"wrong": 0.0, "missing": 0.0},  # shares of the boundary's references that are so made
+        "boundary_answers": {"wrong": 0.0, "missing": 0.0},  # shares of the boundary's references; ablation
         "earlier": (),  # paths of targets that earlier runs forgot: not trained on, only asked about again
         "world": {
             "domain": "person",  # what is forgotten: person, concept, procedure, or a relation of all people

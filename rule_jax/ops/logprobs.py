@@ -80,14 +80,12 @@ def token_logprobs(
     """
     check(hidden_BND=hidden_BND, head_VD=head.weight_VD, tokens_BN=tokens_BN)
 
-    def of_chunk(head: Head, hidden_BND: jax.Array, tokens_BN: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logp_BNV = log_softmax(project(hidden_BND, head), temperature)
+    def choose(logp_BNV: jax.Array, tokens_BN: jax.Array) -> jax.Array:
         # A masked sum, not a gather: the gradient of a gather is a scatter, which a CPU does one element at a time.
-        is_token_BNV = jnp.arange(head.weight_VD.shape[0])[None, None] == tokens_BN[..., None]
-        chosen_BN = jnp.sum(jnp.where(is_token_BNV, logp_BNV, 0.0), axis=-1)
-        return chosen_BN, -jnp.sum(jnp.exp(logp_BNV) * logp_BNV, axis=-1)
+        is_token_BNV = jnp.arange(logp_BNV.shape[-1])[None, None] == tokens_BN[..., None]
+        return jnp.sum(jnp.where(is_token_BNV, logp_BNV, 0.0), axis=-1)
 
-    return by_chunks(of_chunk, (head,), (hidden_BND, tokens_BN), chunk)
+    return _logprobs(choose, hidden_BND, head, tokens_BN, temperature, chunk)
 
 
 def asked_logprobs(
@@ -100,13 +98,25 @@ def asked_logprobs(
 ) -> tuple[jax.Array, jax.Array]:
     """As `token_logprobs`, of several tokens at each place: (logprobs_BNA, entropy_BN). Made for few places."""
     check(hidden_BND=hidden_BND, head_VD=head.weight_VD, asked_BNA=asked_BNA)
+    choose = functools.partial(jnp.take_along_axis, axis=-1)
+    return _logprobs(choose, hidden_BND, head, asked_BNA, temperature, chunk)
 
-    def of_chunk(head: Head, hidden_BND: jax.Array, asked_BNA: jax.Array) -> tuple[jax.Array, jax.Array]:
+
+def _logprobs(
+    choose: Callable[[jax.Array, jax.Array], jax.Array],
+    hidden_BND: jax.Array,
+    head: Head,
+    tokens: jax.Array,
+    temperature: jax.Array | float,
+    chunk: int | None,
+) -> tuple[jax.Array, jax.Array]:
+    """choose(logp_BNV, tokens) and the entropy_BN, chunk by chunk."""
+
+    def of_chunk(head: Head, hidden_BND: jax.Array, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
         logp_BNV = log_softmax(project(hidden_BND, head), temperature)
-        chosen_BNA = jnp.take_along_axis(logp_BNV, asked_BNA, axis=-1)
-        return chosen_BNA, -jnp.sum(jnp.exp(logp_BNV) * logp_BNV, axis=-1)
+        return choose(logp_BNV, tokens), -jnp.sum(jnp.exp(logp_BNV) * logp_BNV, axis=-1)
 
-    return by_chunks(of_chunk, (head,), (hidden_BND, asked_BNA), chunk)
+    return by_chunks(of_chunk, (head,), (hidden_BND, tokens), chunk)
 
 
 def places_at_once(rows: int, places: int, logits: int, devices: int) -> int:
