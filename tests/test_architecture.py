@@ -6,6 +6,7 @@
 import ast
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,6 +172,12 @@ def test_the_house_is_in_order():
 def test_every_floor_is_inhabited_and_read():
     rooms = {_room(f.relative_to(REPOSITORY)) for f in (REPOSITORY / "rule_jax").rglob("*.py")} - {""}
     assert {FLOOR[room] for room in rooms} == set(range(len(FLOORS)))
+
+
+def test_no_two_test_files_share_a_name():
+    """Outside a package, pytest imports a test file by its bare name and refuses the second of two."""
+    files = [f.name for f in (REPOSITORY / "tests").rglob("test_*.py") if not (f.parent / "__init__.py").exists()]
+    assert [name for name, times in Counter(files).items() if times > 1] == []
 
 
 BREACHES = {
