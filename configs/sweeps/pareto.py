@@ -5,8 +5,8 @@ Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps
 Rules:    each method has 6 points (3 learning rates; 2 numbers of steps, or 2 retain weights where it has a retain
           term) on the tuning seed, 100. The 2 points of a method that are best together (of those that none of its own
           dominates, the highest harmonic mean of 1 - forget and retain) then run on the seeds 0, 1 and 2, which alone
-          make the page. Data: 12 % of each target's forget records, boundary records as many as 8 % of the boundary
-          people's questions; decoding as in evaluate. What trains nothing has nothing to tune.
+          make the page, and are attacked there. Data: 12 % of each target's forget records, boundary records as many
+          as 8 % of the boundary people's questions; decoding as in evaluate. What trains nothing has nothing to tune.
 Watch:    the plane and its hypervolumes on the page; costs.csv for the seconds.
 Time:     the stages of its 210 runs took 159 minutes of one core, two side by side, while other work used them too.
 Seen:     README's table. RULE forgets most of what is trained and keeps 95 %. Gradient ascent and NPO with a retain
@@ -50,7 +50,8 @@ def get_next(config: ConfigDict, rows: Sequence[Mapping[str, Any]]) -> Sequence[
         for best in front(rows, model, "config").values():
             found += [_again(row) for row in best[:CHOSEN]]
     untrained = [_budget(config) | _of(f"configs/baselines/{name}.py", ("baseline",)) for name in UNTRAINED]
-    return product([*found, *untrained], grid({"seed": REPORTED}))
+    attacked = [{**point, "stages": (*point["stages"], "robustness")} for point in (*found, *untrained)]
+    return product(attacked, grid({"seed": REPORTED}))
 
 
 def _tuned(file: str, trained: tuple[str, ...], choices: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
