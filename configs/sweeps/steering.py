@@ -3,10 +3,10 @@
 Asks:     does reinforcement find refusals by itself? (paper: no; forgetting worsens by 43.7 points)
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/steering.py
 Watch:    forget/refusal_rate of boundary_optimization in results.csv.
-Time:     2 minutes of one core a point that is not the default recipe's (seed 0 alone was run).
-Seen:     steered, every target's question is refused and none leaks; from the base model none is refused and all leak.
-          In no step do more than one of the 128 answers that are sampled to them refuse, so there is hardly anything
-          to be rewarded. As the paper says.
+Time:     1 to 2 minutes of one core a point that is not the default recipe's.
+Seen:     means of seeds 0 to 2: steered, every target's question is refused and none leaks; from the base model none is
+          refused and 0.986 leak. Of seed 0, in no step do more than one of the 128 answers that are sampled to them
+          refuse, so there is hardly anything to be rewarded. As the paper says.
 """
 
 from collections.abc import Mapping, Sequence

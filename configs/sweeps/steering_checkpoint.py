@@ -3,11 +3,11 @@
 Asks:     how much steering is enough, and how much is too much? (the paper tries three checkpoints)
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/steering_checkpoint.py
 Watch:    forget and retain of boundary_optimization in results.csv, beside rejection_steering's.
-Time:     13 minutes of one core for the 5 points of a seed (seed 0 alone was run).
-Seen:     by 5, 10, 20, 40 and 80 steps: targets refused after steering 0, 0.01, 0.14, 0.44, 0.85, after ReBO 0, 0.03,
-          0.61, 1.00, 1.00, when leaked are 1.00, 0.97, 0.26, 0, 0 and neighbours right 0.997, 0.995, 0.961, 0.989,
-          0.981. What steering over-refuses (0.67 of the neighbours after 80 steps) ReBO gives back; what it does not
-          refuse yet, ReBO hardly finds.
+Time:     9 minutes of one core for the 5 points of a seed.
+Seen:     means of seeds 0 to 2. By 5, 10, 20, 40 and 80 steps: targets refused after steering 0.04, 0.07, 0.40, 0.82,
+          0.93, after ReBO 0.07, 0.15, 0.75, 1.00, 1.00, when leaked are 0.94, 0.85, 0.20, 0, 0 and neighbours right
+          0.980, 0.980, 0.948, 0.958, 0.953. What steering over-refuses (0.74 of the neighbours after 80 steps) ReBO
+          gives back; what it does not refuse yet, ReBO hardly finds.
 """
 
 from collections.abc import Mapping, Sequence
