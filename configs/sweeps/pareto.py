@@ -8,7 +8,7 @@ Rules:    each method has 6 points (3 learning rates; 2 numbers of steps, or 2 r
           make the page, and are attacked there. Data: 12 % of each target's forget records, boundary records as many
           as 8 % of the boundary people's questions; decoding as in evaluate. What trains nothing has nothing to tune.
 Watch:    the plane and its hypervolumes on the page; costs.csv for the seconds.
-Time:     the stages of its 210 runs took 159 minutes of one core, two side by side, while other work used them too.
+Time:     86 minutes for its 210 runs on two cores with --processes=2, from empty caches, nothing else running.
 Seen:     README's table. RULE forgets most of what is trained and keeps 95 %. Gradient ascent and NPO with a retain
           term come near in chat, with untruths where RULE refuses, and keep 87 to 90 %; they leak least in plain text.
           The grids were moved up once, on the tuning seed, where the first ones had ended below what forgets.
