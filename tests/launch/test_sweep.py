@@ -106,6 +106,28 @@ def test_every_sweep_file_resolves():
         assert "Asks:" in header, file
 
 
+def test_the_fair_fight_reports_and_attacks_the_best_points_on_seeds_of_their_own():
+    """Two points go on of a method that has several as good, one where it is better than the method's others."""
+    file, best, seeds = str(ROOT / "configs" / "sweeps" / "pareto.py"), "npo_klr,peak=0.001,weight=3.0", [0, 1, 2]
+    tuned = points.read(GRPO, file)
+
+    def row(point):
+        model = "baseline" if "baselines" in point.config else "boundary_optimization"
+        forget, retain = (0.1, 0.9) if point.label == best else (0.5, 0.5)
+        return results.rows(point, {"stages": {model: {}}, "wordings": {}})[0] | {"forget": forget, "retain": retain}
+
+    reported = points.function(file, "get_next")(points.load(GRPO), [row(point) for point in tuned])
+    assert {point["stages"][-2:] for point in reported} == {("evaluate", "robustness")}
+    assert {point.seed for point in tuned} == {100}
+    chosen = {}
+    for point in reported:
+        chosen.setdefault(Path(point["config"]).stem, {}).setdefault(point["label"], []).append(point["seed"])
+    assert chosen["npo_klr"] == {best: seeds}
+    assert {name for name, of in chosen.items() if len(of) != 2} == {"npo_klr", "in_context", "prompt_filter"}
+    assert all(of_label == seeds for of in chosen.values() for of_label in of.values())
+    assert {Path(point.config).stem for point in tuned} < {*chosen}
+
+
 def test_cores_are_dealt_out_and_devices_get_a_point_each():
     assert [slot.cores for slot in local.slots(2, (0, 1, 2, 3, 4), [])] == [(0, 1), (2, 3)]
     assert [slot.environment()["CUDA_VISIBLE_DEVICES"] for slot in local.slots(1, (0,), ["2", "3"])] == ["2", "3"]
