@@ -12,6 +12,7 @@ import pytest
 from rule_jax import programs, sharding, telemetry
 from rule_jax.checkpoint import Checkpoints, Restored, identity, load_params, read_about
 from rule_jax.errors import UserError
+from tests.faults import damage
 
 # Orbax reads and writes arrays side by side; when one fails, the others are dropped without being awaited.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine")
@@ -181,29 +182,20 @@ def test_without_scores_nothing_is_best(tmp_path, model_and_params, one_device):
 
 
 DAMAGE = {
-    "truncated": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "truncated": damage.truncate,
     "emptied": lambda file: file.write_bytes(b""),
     "gone": lambda file: file.unlink(),
-    "bit-flipped": lambda file: file.write_bytes(_flipped(file.read_bytes())),
+    "bits flipped": damage.flip_bits,
 }
-
-
-def _flipped(content: bytes) -> bytes:
-    at = len(content) // 2
-    return content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
 
 
 VITAL = {"params": "**/*", "rest": "**/*", "beside": "d/*", "about": "metadata", "metrics": "metrics"}
 
 
-def _largest(folder, pattern="**/*"):
-    return max((file for file in folder.glob(pattern) if file.is_file()), key=lambda file: file.stat().st_size)
-
-
 @pytest.mark.parametrize("item", ["params", "rest", "beside", "about", "metrics"])
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("how", DAMAGE)
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
-    tmp_path, model_and_params, one_device, caplog, monkeypatch, damage, item
+    tmp_path, model_and_params, one_device, caplog, monkeypatch, how, item
 ):
     """Whatever file of the newest checkpoint is damaged, and however: state and what lies beside are of one step."""
     monkeypatch.setattr(telemetry.LOGGER, "propagate", True)
@@ -212,7 +204,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     with Checkpoints(tmp_path / "checkpoints", keep=3) as checkpoints:
         for step in (1, 2, 3):
             checkpoints.save(step, state_at(model, params, one_device, step), {"kl": np.asarray(step, np.float32)})
-    DAMAGE[damage](_largest(tmp_path / "checkpoints" / "3" / item, VITAL[item]))
+    DAMAGE[how](damage.largest(tmp_path / "checkpoints" / "3" / item, VITAL[item]))
     like = programs.abstract_state(model, one_device, OPTIMIZER)
     with Checkpoints(tmp_path / "checkpoints", keep=3) as checkpoints:
         found = restored(checkpoints, like, {"kl": np.asarray(0, np.float32)})
@@ -277,7 +269,7 @@ def test_a_stage_that_is_done_says_what_to_do_when_its_checkpoint_is_damaged(tmp
     with Checkpoints(directory, keep=2) as checkpoints:
         for step in (1, 2):
             checkpoints.save(step, state_at(model, params, one_device, step))
-    DAMAGE["bit-flipped"](_largest(directory / "2" / "params"))
+    damage.flip_bits(damage.largest(directory / "2" / "params"))
     with pytest.raises(UserError, match=r"checkpoints/2: the checkpoint is damaged .*done/rejection_steering.json"):
         load_params(directory, model, one_device)
     assert_same(load_params(directory, model, one_device, step=1), params)

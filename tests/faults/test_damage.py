@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from tests.faults.damage import flip_bits, largest, truncate
 from tests.faults.harness import until
 
 
@@ -12,29 +13,21 @@ def files_of(checkpoint):
     return sorted(file for file in checkpoint.rglob("*") if file.is_file())
 
 
-def truncate(checkpoint):
-    largest = max(files_of(checkpoint / "params"), key=lambda file: file.stat().st_size)
-    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
-
-
-def flip_a_bit(checkpoint):
-    largest = max(files_of(checkpoint / "rest"), key=lambda file: file.stat().st_size)
-    content = bytearray(largest.read_bytes())
-    content[len(content) // 2] ^= 1 << 3
-    largest.write_bytes(content)
-
-
 def delete_half(checkpoint):
     for file in files_of(checkpoint)[::2]:
         file.unlink()
 
 
-DAMAGES = {"truncated": truncate, "bit-flipped": flip_a_bit, "half deleted": delete_half}
+DAMAGES = {
+    "truncated": lambda checkpoint: truncate(largest(checkpoint / "params")),
+    "bits flipped": lambda checkpoint: flip_bits(largest(checkpoint / "rest")),
+    "half deleted": delete_half,
+}
 
 
 def test_a_truncated_checkpoint_gives_way(trials, tmp_path):
     workdir = trials.halfway(tmp_path / "run", "boundary_optimization", "export")
-    truncate(workdir / "boundary_optimization" / "checkpoints" / "6")
+    truncate(largest(workdir / "boundary_optimization" / "checkpoints" / "6" / "params"))
     said = trials.settle("newest checkpoint truncated", workdir)
     assert "boundary_optimization: the checkpoint of step 6 is damaged (" in said
     assert "boundary_optimization: resuming after step 5" in said
