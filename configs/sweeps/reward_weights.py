@@ -3,10 +3,10 @@
 Asks:     how much do the entity's name and the right answer count beside refusing and not refusing?
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/reward_weights.py
 Watch:    forget and retain of boundary_optimization in results.csv, and neighbor/over_refusal_rate.
-Time:     2 to 3 minutes of one core a point (seed 0 alone was run).
-Seen:     no difference to speak of: at each of the nine every target's question is refused by its name and none leaks;
-          boundary people are refused wrongly in at most 0.003, neighbours in 0.006 to 0.009, and right in 0.983 to
-          0.986.
+Time:     2 minutes of one core a point.
+Seen:     means of seeds 0 to 2: no difference to speak of. At each of the nine every target's question is refused by
+          its name and none leaks; boundary people are refused wrongly in 0.007 to 0.010, neighbours in 0.021 to 0.024,
+          and right in 0.952 to 0.956.
 """
 
 from collections.abc import Mapping, Sequence
