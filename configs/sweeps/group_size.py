@@ -3,9 +3,9 @@
 Asks:     is it better to try one prompt often, or more prompts?
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/group_size.py
 Watch:    forget and retain of boundary_optimization in results.csv.
-Time:     2 to 4 minutes of one core a point (seed 0 alone was run).
-Seen:     no difference at this size: refused 1.000 and leaked 0.000 with each; neighbours 0.978, 0.974, 0.983 and 0.978
-          for 2, 4, 8 and 16 samples.
+Time:     2 to 4 minutes of one core a point that is not the default recipe's.
+Seen:     means of seeds 0 to 2: no difference at this size. Refused 1.000 and leaked 0.000 with each; neighbours right
+          0.950, 0.955, 0.953 and 0.952 for 2, 4, 8 and 16 samples.
 """
 
 from collections.abc import Mapping, Sequence
