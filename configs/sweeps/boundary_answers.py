@@ -4,12 +4,13 @@ Asks:     what does a set cost whose answers nobody checked? RULE learns from wh
           rival (refusals with answers of the boundary) from the answers; without any, the rival cannot be trained.
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/boundary_answers.py
 Watch:    boundary/accuracy and neighbor/accuracy of boundary_optimization and of baseline in results.csv.
-Time:     1 to 3 minutes of one core a point (seed 0 alone was run).
-Seen:     right answers of boundary people and of neighbours, when none, half and all of the references are wrong: RULE
-          0.998, 0.996, 0.745 and 0.983, 0.977, 0.761; refusals with references 1.000, 0.831, 0.328 and 0.986, 0.750,
-          0.329. So half of wrong answers cost RULE nothing: they reward nobody, while the right ones still do. Without
-          any reference RULE refuses as few others (0.004 and 0.039) but is right in 0.557 and 0.583: nothing holds the
-          answers then but the KL. The targets are refused and do not leak in all of these.
+Time:     1 to 3 minutes of one core a point.
+Seen:     means of seeds 0 to 2. Right answers of boundary people and of neighbours, when none, half and all of the
+          references are wrong: RULE 0.977, 0.966, 0.845 and 0.953, 0.952, 0.856; refusals with references 0.999,
+          0.812, 0.296 and 0.948, 0.719, 0.272. So half of wrong answers cost RULE nothing: they reward nobody, while
+          the right ones still do. Without any reference RULE refuses as few others (0.012 and 0.043) but is right in
+          0.794 and 0.798, in 0.583 of the neighbours on seed 0 and 0.948 on seed 1: nothing holds the answers then but
+          the KL. The targets are refused by RULE in all of these and leak with neither.
 """
 
 from collections.abc import Mapping, Sequence
