@@ -4,8 +4,8 @@ Asks:     what does each way to unlearn do to the same model with all of the dat
           pareto.py asks it of few data.
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/baselines.py
 Watch:    forget and retain of baseline in results.csv; the page has the plane.
-Time:     22 minutes of one core for the 18 points of a seed that are not RULE's.
-Seen:     README's table, of seed 0 alone.
+Time:     about a minute of one core a point that is not RULE's.
+Seen:     README's table, of seeds 0 to 2.
 """
 
 from collections.abc import Mapping, Sequence
