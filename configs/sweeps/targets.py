@@ -3,10 +3,10 @@
 Asks:     how many can one run make a model forget?
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/targets.py
 Watch:    forget and retain of boundary_optimization in results.csv.
-Time:     3 to 7 minutes of one core a point (seed 0 alone was run; the first one makes the world).
-Seen:     after the same 70 updates, by 1, 3, 6, 12 and 24 people: refused 1.000, 1.000, 1.000, 0.993, 0.903, leaked 0,
-          0, 0, 0.007, 0.094; neighbours right 0.994, 0.996, 0.983, 0.913, 0.755; leaked by raw completion 0.00, 0.07,
-          0.32, 0.49, 0.74. Six are the most that this recipe forgets well; few are forgotten in plain text too.
+Time:     2 to 7 minutes of one core a point with its world.
+Seen:     means of seeds 0 to 2 after the same 70 updates, by 1, 3, 6, 12 and 24 people: refused 1.000, 1.000, 1.000,
+          0.961, 0.894, leaked 0, 0, 0, 0.032, 0.098; neighbours right 0.984, 0.977, 0.953, 0.872, 0.700; leaked by raw
+          completion 0.32, 0.30, 0.44, 0.53, 0.75. Six are the most that this recipe forgets without a leak.
 """
 
 from collections.abc import Mapping, Sequence
