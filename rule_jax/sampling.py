@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from rule_jax.models.decoder import Model, Params
 from rule_jax.models.layouts import unstacked
+from rule_jax.ops.categorical import categorical
 from rule_jax.ops.logprobs import log_softmax, project
 from rule_jax.types import Prompts, Rollout
 
@@ -28,9 +29,9 @@ def sample_token(keys_BG: jax.Array, logits_BGV: jax.Array, temperature: jax.Arr
     logp_BGV = jnp.broadcast_to(logp_BGV, (*keys_BG.shape, logp_BGV.shape[-1]))
     token_BG = jax.lax.cond(
         temperature > 0,
-        lambda: jax.vmap(jax.vmap(jax.random.categorical))(keys_BG, logp_BGV),
-        lambda: jnp.argmax(logp_BGV, axis=-1),
-    ).astype(jnp.int32)
+        lambda: categorical(keys_BG, logp_BGV),
+        lambda: jnp.argmax(logp_BGV, axis=-1).astype(jnp.int32),
+    )
     return token_BG, jnp.take_along_axis(logp_BGV, token_BG[..., None], axis=-1)[..., 0]
 
 
