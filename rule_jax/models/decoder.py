@@ -34,7 +34,8 @@ UNROLLED = 4  # the default world's 3 layers, unrolled: compiled in half the tim
 class Cache(NamedTuple):
     """Keys and values while decoding, one entry per layer.
 
-    prefix: [B, P, K, C] pairs of the prompts, shared by a prompt's samples. suffix: [B, G, R, K, C] pairs.
+    prefix: [B, P, K, C] pairs of the prompts, shared by a prompt's samples. suffix: [B, K, G, R, C] pairs: in the order
+    in which they are multiplied, or every token would turn round what all before it have left.
     """
 
     prefix: tuple[tuple[jax.Array, jax.Array], ...]
@@ -233,7 +234,7 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         position_BP = jnp.broadcast_to(jnp.arange(P), (B, P))
         views, attend = in_one_run(mask_BPP, position_BP, _whole(prompts, size + 1))
         hidden, prefix = one_by_one(params, embed(params, prompts.tokens_BP), views, [attend] * config.layers)
-        shape = (B, samples, size, config.kv_heads, config.head_dim)
+        shape = (B, config.kv_heads, samples, size, config.head_dim)
         empty = tuple((jnp.zeros(shape, k.dtype), jnp.zeros(shape, v.dtype)) for k, v in prefix)
         return _last(hidden, prompts.length_B), Cache(prefix, suffix=empty)
 
@@ -241,7 +242,7 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         params: Params, tokens_BG: jax.Array, index: jax.Array, prompts: Prompts, cache: Cache
     ) -> tuple[jax.Array, Cache]:
         B, G = tokens_BG.shape
-        P, S = prompts.tokens_BP.shape[1], cache.suffix[0][0].shape[2]
+        P, S = prompts.tokens_BP.shape[1], cache.suffix[0][0].shape[3]
         prompt_BP, slot_1S = jnp.broadcast_to(jnp.arange(P), (B, P)), jnp.arange(S)[None]
         own_B1, index_11 = prompts.length_B[:, None] + index, jnp.reshape(index, (1, 1))
         views = [
@@ -259,7 +260,10 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         def over(prefix: Any, past: Any) -> Callable[..., jax.Array]:
             def attend(masks: Any, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
                 suffixes.append((_write(past[0], k, index), _write(past[1], v, index)))
-                return shared_prefix_attention(q[:, :, None], prefix, masks[0], suffixes[-1], masks[1], **caps)[:, :, 0]
+                keys, values = (jnp.moveaxis(x, 1, 3) for x in suffixes[-1])
+                return shared_prefix_attention(q[:, :, None], prefix, masks[0], (keys, values), masks[1], **caps)[
+                    :, :, 0
+                ]
 
             return attend
 
@@ -299,8 +303,8 @@ def _last(hidden_BPD: jax.Array, length_B: jax.Array) -> jax.Array:
     return jnp.take_along_axis(hidden_BPD, (length_B - 1)[:, None, None], axis=1)[:, 0]
 
 
-def _write(cache_BGRKC: jax.Array, new_BGKC: jax.Array, index: jax.Array) -> jax.Array:
-    return jax.lax.dynamic_update_slice_in_dim(cache_BGRKC, new_BGKC[:, :, None], index, axis=2)
+def _write(cache_BKGRC: jax.Array, new_BGKC: jax.Array, index: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_update_slice_in_dim(cache_BKGRC, new_BGKC.swapaxes(1, 2)[:, :, :, None], index, axis=3)
 
 
 def _logical_axes(boxed: Mapping[str, Any]) -> Any:

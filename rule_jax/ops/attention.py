@@ -69,13 +69,13 @@ def shared_prefix_attention(
     """
     (k_BPKC, v_BPKC), (k_BGSKC, v_BGSKC) = prefix, suffix
     check(q_BGRHC=q_BGRHC, k_BPKC=k_BPKC, mask_BWP=prefix_mask_BRP, k_BGSKC=k_BGSKC, mask_RS=suffix_mask_RS)
-    P = k_BPKC.shape[1]
-    q = _queries(q_BGRHC, k_BPKC.shape[2], scale)
-    to_prefix = jnp.einsum("bgrkqc,bpkc->bkqgrp", q, k_BPKC, preferred_element_type=jnp.float32)
-    to_suffix = jnp.einsum("bgrkqc,bgskc->bkqgrs", q, k_BGSKC, preferred_element_type=jnp.float32)
+    P, K = k_BPKC.shape[1:3]
+    q_BKGQRC = _queries(q_BGRHC, K, scale).transpose(0, 3, 1, 4, 2, 5)  # as both products want it: no score is moved
+    to_prefix = jnp.einsum("bkgqrc,bpkc->bkgqrp", q_BKGQRC, k_BPKC, preferred_element_type=jnp.float32)
+    to_suffix = jnp.einsum("bkgqrc,bgskc->bkgqrs", q_BKGQRC, k_BGSKC, preferred_element_type=jnp.float32)
     to_prefix = jnp.where(prefix_mask_BRP[:, None, None, None], soft_cap(to_prefix, softcap), MASKED)
     to_suffix = jnp.where(suffix_mask_RS[None, None, None, None], soft_cap(to_suffix, softcap), MASKED)
     weights = jax.nn.softmax(jnp.concatenate([to_prefix, to_suffix], axis=-1), axis=-1).astype(v_BPKC.dtype)
-    from_prefix = jnp.einsum("bkqgrp,bpkc->bgrkqc", weights[..., :P], v_BPKC)
-    from_suffix = jnp.einsum("bkqgrs,bgskc->bgrkqc", weights[..., P:], v_BGSKC)
-    return (from_prefix + from_suffix).reshape(q_BGRHC.shape)
+    from_prefix = jnp.einsum("bkgqrp,bpkc->bkgqrc", weights[..., :P], v_BPKC)
+    from_suffix = jnp.einsum("bkgqrs,bgskc->bkgqrc", weights[..., P:], v_BGSKC)
+    return (from_prefix + from_suffix).transpose(0, 2, 4, 1, 3, 5).reshape(q_BGRHC.shape)
