@@ -340,11 +340,15 @@ def test_it_learns_two_branches(toy, learner, seed):
 
 
 def test_an_adaptive_coefficient_holds_its_target(toy):
-    """The reward pulls the policy away from the reference; the controller lets it go so far and no further."""
+    """The reward pulls the policy away from the reference; the controller lets it go so far and no further.
+
+    What it holds is the mean of the clipped error that it steps by: KL of a batch is skewed, its mean lies above.
+    """
     target = 0.15
     changes = {"kl__target": target, "kl__coef": 0.05, "kl__gain": 0.5, "kl__placement": "loss", "kl__estimator": "k2"}
-    seen = toy("grpo", 0, 150, rate=5e-3, **changes)
+    seen = toy("grpo", 0, 250, rate=5e-3, **changes)
     assert seen["kl"][0] < 1e-6  # it starts at the reference
-    assert seen["kl"][-50:].mean() == pytest.approx(target, rel=0.2)
+    assert abs(np.clip(seen["kl"][100:] / target - 1, -0.2, 0.2).mean()) < 0.03
+    assert np.median(seen["kl"][100:]) == pytest.approx(target, rel=0.2)
     free = toy("grpo", 0, 150, rate=5e-3, **{**changes, "kl__target": 0.0})
     assert free["kl"][-50:].mean() > 1.5 * target
