@@ -185,7 +185,7 @@ DAMAGE = {
     "truncated": damage.truncate,
     "emptied": lambda file: file.write_bytes(b""),
     "gone": lambda file: file.unlink(),
-    "bits flipped": damage.flip_bits,
+    "bit-flipped": damage.flip_a_bit,
 }
 
 
@@ -269,7 +269,7 @@ def test_a_stage_that_is_done_says_what_to_do_when_its_checkpoint_is_damaged(tmp
     with Checkpoints(directory, keep=2) as checkpoints:
         for step in (1, 2):
             checkpoints.save(step, state_at(model, params, one_device, step))
-    damage.flip_bits(damage.largest(directory / "2" / "params"))
+    damage.flip_a_bit(damage.largest(directory / "2" / "params"))
     with pytest.raises(UserError, match=r"checkpoints/2: the checkpoint is damaged .*done/rejection_steering.json"):
         load_params(directory, model, one_device)
     assert_same(load_params(directory, model, one_device, step=1), params)

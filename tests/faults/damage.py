@@ -9,17 +9,16 @@ def largest(folder: Path, pattern: str = "**/*") -> Path:
 
 
 def truncate(file: Path) -> None:
-    """To an eighth, so that more goes than the unread end of the file (see `flip_bits`)."""
+    """To an eighth, so that more goes than the unread end of the file (see `flip_a_bit`)."""
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 8])
 
 
-def flip_bits(file: Path) -> None:
-    """A bit of the byte in the middle, and of every 256th before and after it.
+def flip_a_bit(file: Path) -> None:
+    """One bit, an eighth into the file.
 
-    Not that one alone: behind the arrays lie indices that OCDBT made and superseded while it wrote several things at
-    once. Nobody reads them, and they may reach to the middle of the file.
+    Not in its middle: behind the arrays lie indices that OCDBT made and superseded while it wrote several things at
+    once. Nobody reads them, and in one save in many they reach as far.
     """
     damaged = bytearray(file.read_bytes())
-    for at in range(len(damaged) // 2 % 256, len(damaged), 256):
-        damaged[at] ^= 1 << 2
+    damaged[len(damaged) // 8] ^= 1 << 2
     file.write_bytes(damaged)

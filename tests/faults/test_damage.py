@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.faults.damage import flip_bits, largest, truncate
+from tests.faults.damage import flip_a_bit, largest, truncate
 from tests.faults.harness import until
 
 
@@ -20,7 +20,7 @@ def delete_half(checkpoint):
 
 DAMAGES = {
     "truncated": lambda checkpoint: truncate(largest(checkpoint / "params")),
-    "bits flipped": lambda checkpoint: flip_bits(largest(checkpoint / "rest")),
+    "bit-flipped": lambda checkpoint: flip_a_bit(largest(checkpoint / "rest")),
     "half deleted": delete_half,
 }
 
