@@ -260,10 +260,10 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
         def over(prefix: Any, past: Any) -> Callable[..., jax.Array]:
             def attend(masks: Any, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
                 suffixes.append((_write(past[0], k, index), _write(past[1], v, index)))
-                keys, values = (jnp.moveaxis(x, 1, 3) for x in suffixes[-1])
-                return shared_prefix_attention(q[:, :, None], prefix, masks[0], (keys, values), masks[1], **caps)[
-                    :, :, 0
-                ]
+                k_BGSKC, v_BGSKC = (jnp.moveaxis(x, 1, 3) for x in suffixes[-1])
+                own = k_BGSKC, v_BGSKC
+                found = shared_prefix_attention(q[:, :, None], prefix, masks[0], own, masks[1], **caps)
+                return found[:, :, 0]
 
             return attend
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-BLOCKS = 64  # a multiple of any number of devices that a vocabulary is spread over
+BLOCKS = 64  # a power of two: devices that share a vocabulary, up to as many, have whole blocks each
 
 
 def categorical(keys: jax.Array, logprobs_V: jax.Array) -> jax.Array:
@@ -22,9 +22,8 @@ def categorical(keys: jax.Array, logprobs_V: jax.Array) -> jax.Array:
     two_keys = jnp.vectorize(jax.random.split, signature="()->(n)")(keys)
     block = _gumbel(two_keys[..., 0], jnp.log(jnp.sum(jnp.exp(blocks), axis=-1)))
     chosen = jax.nn.one_hot(block, BLOCKS, dtype=bool)[..., None]
-    place = _gumbel(
-        two_keys[..., 1], jnp.sum(jnp.where(chosen, blocks, 0.0), axis=-2)
-    )  # no gather: blocks may lie apart
+    inside = jnp.sum(jnp.where(chosen, blocks, 0.0), axis=-2)  # a sum, not a gather: blocks may lie on other devices
+    place = _gumbel(two_keys[..., 1], inside)
     return block * blocks.shape[-1] + place
 
 

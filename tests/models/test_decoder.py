@@ -1,7 +1,9 @@
 """models.decoder: who sees whom, by gradient and by values; every path through the stack is the same function."""
 
 import dataclasses
+import math
 import operator
+import re
 
 import jax
 import jax.numpy as jnp
@@ -125,6 +127,17 @@ def test_prefill_and_decode_are_the_full_forward(variant):
         return jnp.stack(states, axis=2)
 
     close(jax.jit(decoded)(params), jax.jit(model.response_hidden)(params, PROMPTS, RESPONSE))
+
+
+def test_a_decoding_step_moves_nothing_as_large_as_its_cache(tiny):
+    """In the compiled text: keys and values of answers lie as the products read them, and are written in place."""
+    model, params = tiny()
+    _, cache = jax.eval_shape(lambda: model.prefill(params, PROMPTS, 2, 61))
+    step = jax.jit(model.decode, donate_argnums=4)
+    text = step.lower(params, RESPONSE[..., 0], jnp.int32(1), PROMPTS, cache).compile().as_text()
+    shapes = re.findall(r"= f32\[([\d,]+)\]\S* (dynamic-update-slice|copy|transpose|slice)\(", text)
+    large = [kind for shape, kind in shapes if math.prod(map(int, shape.split(","))) == cache.suffix[0][0].size]
+    assert {*large} == {"dynamic-update-slice"}
 
 
 def test_answers_of_one_token_need_no_suffix(variant):
