@@ -6,7 +6,7 @@ Watch:    forget and retain of boundary_optimization in results.csv.
 Time:     2 to 7 minutes of one core a point with its world.
 Seen:     means of seeds 0 to 2 after the same 70 updates, by 1, 3, 6, 12 and 24 people: refused 1.000, 1.000, 1.000,
           0.961, 0.894, leaked 0, 0, 0, 0.032, 0.098; neighbours right 0.984, 0.977, 0.953, 0.872, 0.700; leaked by raw
-          completion 0.32, 0.30, 0.44, 0.53, 0.75. Six are the most that this recipe forgets without a leak.
+          completion 0.32, 0.30, 0.44, 0.53, 0.75. Of these, six are the most that it forgets without a leak.
 """
 
 from collections.abc import Mapping, Sequence
