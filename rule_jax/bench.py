@@ -19,10 +19,12 @@ The first call compiles (from the cache where it can) and is told apart. "cpu s"
 the process's cores together, which neighbours on the machine change little. FLOPs and bytes are those of the programs'
 matrix products (ops/work.py); the ceilings are a large product and a large copy, timed in the same run on one device
 and taken times the number of devices. "of matmul" and "of copy" say how much of them a phase reaches, `bound` which of
-the two would limit it at best.
+the two would limit it at best. On a CPU with the GNU C library, a line says so where the kernel clears much memory anew
+for every call, and what to set against it.
 """
 
 import json
+import resource
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -50,6 +52,8 @@ MESH = flags.DEFINE_string("mesh", "", "Sizes of the mesh's axes, like data=1,fs
 REPEATS = flags.DEFINE_integer("repeats", 5, "Timed calls after the first.", lower_bound=1)
 EOS = flags.DEFINE_bool("eos", False, "Answers end at the model's end token, as in a run.")
 JSON = flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
+
+MUCH = 2**27  # bytes in a call
 
 
 def peak_bytes() -> int:
@@ -80,6 +84,18 @@ def table(found: Sequence[dict[str, Any]]) -> str:
         for row in found
     ]
     return aligned([[*heads, "TFLOP", "of matmul", "GB", "of copy", "bound"], *rows])
+
+
+def advice(found: Sequence[dict[str, Any]]) -> str | None:
+    """What to set where a program's temporaries come from the kernel, page by page, in every call."""
+    most = max(found, key=lambda row: row["page_faults"])
+    cleared = most["page_faults"] * resource.getpagesize()
+    if jax.default_backend() != "cpu" or sys.platform != "linux" or cleared < MUCH:
+        return None
+    return (
+        f"{most['phase']}: the kernel cleared {cleared / 1e9:.2f} GB for it, page by page. It takes large pages, and "
+        "less time, with GLIBC_TUNABLES=glibc.malloc.hugetlb=1 before the command"
+    )
 
 
 def shape() -> Shape:
@@ -139,6 +155,8 @@ def main(argv: Sequence[str]) -> None:
     print(f"ceilings: {best.flops / 1e12:.3f} TFLOP/s in a matmul, {best.bytes / 1e9:.1f} GB/s in a copy")
     print(table(found))
     print(f"peak memory {what['peak_bytes'] / 1e9:.2f} GB")
+    if advised := advice(found):
+        print(advised)
 
 
 def with_config(argv: Sequence[str]) -> list[str]:

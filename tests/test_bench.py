@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,10 +31,10 @@ def directory(tmp_path_factory):
     return place
 
 
-def bench(directory, *more):
+def bench(directory, *more, **variables):
     shape = [f"--prompts={B}", f"--group={G}", f"--prompt_len={P}", f"--new_tokens={R}", "--repeats=2"]
     command = [sys.executable, "-m", "rule_jax.bench", f"--model={directory}", *shape, *more]
-    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, env=environment() | variables, capture_output=True, text=True)
 
 
 def test_every_phase_is_timed_and_its_work_counted(directory):
@@ -58,6 +59,23 @@ def test_every_phase_is_timed_and_its_work_counted(directory):
     # Forward and twice that back; nothing follows a text's last token.
     assert phases["sft"]["flops"] == 3 * texts * (T * (projections + L * 4 * T * D) + (T - 1) * head)
     assert phases["rollout"]["tokens_per_s"] == pytest.approx(texts * R / phases["rollout"]["median_s"])
+
+
+def large_pages_on_request() -> bool:
+    file = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    return file.exists() and "[madvise]" in file.read_text()
+
+
+@pytest.mark.skipif(not large_pages_on_request(), reason="a kernel that gives large pages to those that ask")
+def test_memory_that_the_kernel_clears_for_every_call_is_told_and_the_advice_helps(directory):
+    much = ["--prompts=64", "--group=8", "--new_tokens=192", "--phases=score", f"--cache_dir={directory.parent}"]
+    cure = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
+    plain = bench(directory, *much)
+    assert cure in plain.stdout, plain.stdout + plain.stderr
+    name, _, value = cure.partition("=")
+    cured = bench(directory, *much, **{name: value})
+    assert cured.returncode == 0
+    assert cure not in cured.stdout
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import itertools
 import math
+import resource
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -75,12 +76,13 @@ def temporaries(parts: Sequence[Part]) -> int:
 @dataclasses.dataclass(frozen=True)
 class Timing:
     """A phase: seconds of the first call beyond the median (compilation) and of each later one, by the clock and as all
-    cores together spent them."""
+    cores together spent them, with the pages of memory that the kernel had to clear for it."""
 
     phase: Phase
     compile_s: float
     seconds: Sequence[float]
     cpu_seconds: Sequence[float]
+    page_faults: Sequence[int]
 
     @property
     def median(self) -> float:
@@ -101,6 +103,7 @@ class Timing:
             "min_s": min(self.seconds),
             "max_s": max(self.seconds),
             "cpu_s": self.cpu_median,
+            "page_faults": statistics.median(self.page_faults),
             "tokens_per_s": self.phase.tokens / self.median,
             "flops": work.flops,
             "bytes": work.bytes,
@@ -248,15 +251,19 @@ def measure(bench: Bench, wanted: Sequence[str], repeats: int) -> Iterator[Timin
     for phase in itertools.islice(bench.phases(), 1 + max(map(PHASES.index, wanted))):
         if phase.name in wanted:
             taken = [_taken(phase.call) for _ in range(1 + repeats)]
-            (first, _), (later, cpu) = taken[0], zip(*taken[1:])
-            yield Timing(phase, max(first - statistics.median(later), 0.0), later, cpu)
+            (first, *_), (later, *rest) = taken[0], zip(*taken[1:])
+            yield Timing(phase, max(first - statistics.median(later), 0.0), later, *rest)
 
 
-def _taken(call: Callable[[], Any]) -> tuple[float, float]:
-    """(seconds, seconds of all cores) of a call."""
-    before = time.process_time()
+def _taken(call: Callable[[], Any]) -> tuple[float, float, int]:
+    """(seconds, seconds of all cores, page faults) of a call."""
+    before, faults = time.process_time(), _page_faults()
     by_clock = seconds(call)
-    return by_clock, time.process_time() - before
+    return by_clock, time.process_time() - before, _page_faults() - faults
+
+
+def _page_faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def shaped(config: Any, shape: Shape) -> Any:
