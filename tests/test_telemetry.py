@@ -57,6 +57,20 @@ def test_without_a_terminal_progress_is_plain_lines_with_rate_and_time_left(star
     assert "0 s left" in lines[-1]
 
 
+def test_the_first_step_which_compiles_is_not_what_the_others_are_reckoned_by(start_logging, capsys, monkeypatch):
+    start_logging()
+    monkeypatch.setattr(telemetry, "LINE_EVERY_S", 0.0)
+    clock = iter([0.0, 20.0, 22.0, 24.0])  # the beginning, then the end of each step
+    monkeypatch.setattr(telemetry.time, "monotonic", lambda: next(clock))
+    with telemetry.Progress("rejection_steering", total=13) as bar:
+        for _ in range(3):
+            bar.advance()
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert "1/13 steps, 0.05/s, 240 s left" in first
+    assert "2/13 steps, 0.50/s, 22 s left" in second
+    assert "3/13 steps, 0.50/s, 20 s left" in third
+
+
 def test_without_a_terminal_lines_are_rare_but_the_last_is_always_there(start_logging, capsys):
     start_logging()
     with telemetry.Progress("evaluate", total=500) as bar:
