@@ -20,7 +20,7 @@ the process's cores together, which neighbours on the machine change little. FLO
 matrix products (ops/work.py); the ceilings are a large product and a large copy, timed in the same run on one device
 and taken times the number of devices. "of matmul" and "of copy" say how much of them a phase reaches, `bound` which of
 the two would limit it at best. On a CPU with the GNU C library, a line says so where the kernel clears much memory anew
-for every call, and what to set against it.
+for every call, and what to try against it.
 """
 
 import json
@@ -87,14 +87,14 @@ def table(found: Sequence[dict[str, Any]]) -> str:
 
 
 def advice(found: Sequence[dict[str, Any]]) -> str | None:
-    """What to set where a program's temporaries come from the kernel, page by page, in every call."""
+    """What to try where a program's temporaries come from the kernel, page by page, in every call."""
     most = max(found, key=lambda row: row["page_faults"])
     cleared = most["page_faults"] * resource.getpagesize()
     if jax.default_backend() != "cpu" or sys.platform != "linux" or cleared < MUCH:
         return None
     return (
-        f"{most['phase']}: the kernel cleared {cleared / 1e9:.2f} GB for it, page by page. It takes large pages, and "
-        "less time, with GLIBC_TUNABLES=glibc.malloc.hugetlb=1 before the command"
+        f"{most['phase']}: the kernel cleared {cleared / 1e9:.2f} GB for it, page by page. With "
+        "GLIBC_TUNABLES=glibc.malloc.hugetlb=1 before the command it takes large pages: compare the step"
     )
 
 
