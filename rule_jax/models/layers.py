@@ -87,7 +87,8 @@ def _fan_in(*in_axes: int) -> nn.initializers.Initializer:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def product(x: jax.Array, kernel: jax.Array, axes: int) -> jax.Array:
-    """The last `axes` of x [..., *inputs] against the first of kernel [*inputs, *outputs]: [..., *outputs].
+    """The last `axes` of x [..., *inputs] against the first of kernel [*inputs, *outputs]: [..., *outputs], all of one
+    dtype.
 
     Its kernel's gradient is x against the gradient, as the kernel lies. JAX's own is the other way round and is turned
     afterwards, for which XLA turns a whole layer's gradients on a CPU before it multiplies them.
