@@ -68,14 +68,14 @@ def peak_rss_bytes() -> int:
 
 class Progress:
     """Progress of `total` steps, `done` of which were done before: a bar on a terminal, a line now and then elsewhere.
-    The first step, which compiles, does not count in a line's rate as soon as there is a second.
+    The first step compiles: a line says how long it took, and reckons rate and time left by those after it.
 
     with Progress("boundary_optimization", 40) as bar: ...; bar.advance({"reward": 0.9})
     """
 
     def __init__(self, name: str, total: int, done: int = 0, unit: str = "steps", silent: bool = False):
         self.name, self.total, self.done, self.unit = name, total, done, unit
-        self.started = self.first_done = self.last_line = time.monotonic()
+        self.since = self.last_line = time.monotonic()  # since: the beginning, then the end of the first step
         self.fresh = 0
         self.silent = silent
         self.terminal = sys.stderr.isatty() and processes.first() and not silent
@@ -100,16 +100,17 @@ class Progress:
             self.bar.update(1)
             return
         now = time.monotonic()
+        seconds = max(now - self.since, 1e-9)
         if self.fresh == 1:
-            self.first_done = now
+            self.since, pace = now, f"the first in {seconds:.1f} s"
+        else:
+            rate = (self.fresh - 1) / seconds
+            pace = f"{rate:.2f}/s, {(self.total - self.done) / rate:.0f} s left"
         if self.done < self.total and now - self.last_line < LINE_EVERY_S:
             return
         self.last_line = now
-        counted, since = (self.fresh - 1, self.first_done) if self.fresh > 1 else (1, self.started)
-        rate = counted / max(now - since, 1e-9)
-        left = (self.total - self.done) / rate
         values = "".join(f" {k}={v:.3g}" for k, v in shown.items())
-        info(f"{self.name}: {self.done}/{self.total} {self.unit}, {rate:.2f}/s, {left:.0f} s left{values}")
+        info(f"{self.name}: {self.done}/{self.total} {self.unit}, {pace}{values}")
 
 
 class Stopwatch:
