@@ -119,7 +119,7 @@ def get_config() -> ConfigDict:
         # Stop as soon as every target is refused in this share of sampled answers; a rate of 0 takes all steps.
         "dosage": {"refusal_rate": 0.35, "every": 4, "prompts_per_target": 8, "samples": 8},
         "batch": 32,
-        "microbatches": 1,
+        "microbatches": 0,  # 0: by size, which is 1 on an accelerator (rule_jax/microbatches.py)
         "max_length": 512,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
         "schedule": {"peak": 1.5e-4, "warmup_steps": 0, "decay": "constant"},
@@ -142,7 +142,7 @@ def get_config() -> ConfigDict:
         "max_prompt_tokens": 512,
         "max_new_tokens": 16,
         "rollout_parts": 1,  # more: the batch is sampled in so many parts, of which one at a time holds its caches
-        "microbatches": 1,
+        "microbatches": 0,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
         "schedule": {"peak": 3.5e-4, "warmup_steps": 0, "decay": "linear"},
         # Algorithms with a critic (ppo) train it with these; the others have none.
@@ -202,7 +202,7 @@ def get_config() -> ConfigDict:
         "filter": False,  # a question that names a target gets a refusal, unasked
         "steps": 60,
         "batch": 32,  # of each part that a term reads
-        "microbatches": 1,
+        "microbatches": 0,
         "max_length": 512,
         "optimizer": {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
         "schedule": {"peak": 1e-4, "warmup_steps": 0, "decay": "linear"},

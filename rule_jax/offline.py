@@ -5,11 +5,13 @@ NPO on the first, likelihood (GDR) or divergence (KLR) on the second.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from rule_jax import microbatches
 from rule_jax.models.decoder import Model, Params
 from rule_jax.objectives import Coefficients, Distributions, LogProbs, Objective, States
 from rule_jax.ops.logprobs import token_logprobs
@@ -59,7 +61,7 @@ def loss_of(model: Model, terms: Mapping[str, Term], *, chunk: int | None, dtype
             metrics |= {f"{name}/loss": value, **{f"{name}/{key}": number for key, number in found.items()}}
         return total, metrics
 
-    return Loss(prepare, apply)
+    return Loss(prepare, apply, partial(microbatches.of_packed, model.config))
 
 
 def _seen(

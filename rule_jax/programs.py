@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from rule_jax import microbatches as cuts
 from rule_jax import moments, sampling, scoring, sharding
 from rule_jax.algorithms import Algorithm, Coefficients, Experience, Metrics, PolicyOutputs, Targets
 from rule_jax.errors import UserError
@@ -46,10 +47,12 @@ class Loss(NamedTuple):
 
     prepare(batch) -> a tree with a leading row axis, global normalisers included; its microbatches add up.
     apply(params, reference, prepared, coefficients) -> (scalar, metrics); see Algorithm.loss for names of metrics.
+    parts(prepared, mesh): how many microbatches that are, where it is left to their size.
     """
 
     prepare: Callable[[Any], Any]
     apply: Callable[[Params, Params, Any, Coefficients], tuple[jax.Array, Metrics]]
+    parts: Callable[[Any, Mesh], int]
 
 
 Update = Callable[..., tuple[TrainState, Metrics]]
@@ -228,7 +231,7 @@ def make_targets(
 
     fresh, replayed: (Rollout, rewards_BG) each, the latter None where nothing is replayed; the batch has the rows of
     both, and the packing of fresh is that of the batch. Only for algorithms that are `scored` are policy, reference and
-    critic run, in so many microbatches.
+    critic run, in so many microbatches; 0 as for make_update.
     """
 
     def score(params: Any, rollout: Rollout) -> tuple[PolicyOutputs, jax.Array | None]:
@@ -255,7 +258,8 @@ def make_targets(
         outputs = values_BGR = None
         if algorithm.scored:
             cast_params = cast((tuning.read(reference, params), reference, critic_params), dtype)
-            outputs, values_BGR = _by_rows(lambda rows: score(cast_params, rows), rollout, microbatches)
+            parts = microbatches or cuts.of_rollout(model.config, rollout, mesh)
+            outputs, values_BGR = _by_rows(lambda rows: score(cast_params, rows), rollout, parts)
         targets, metrics = algorithm.targets(
             Experience(rollout, rewards_BG, replayed_B, outputs, values_BGR), coefficients
         )
@@ -288,7 +292,7 @@ def policy_loss(model: Model, algorithm: Algorithm, *, temperature: float, chunk
         outputs = PolicyOutputs(logprobs_BGR, entropy_BGR, jax.lax.stop_gradient(reference_BGR))
         return algorithm.loss(outputs, rollout, targets, coefficients)
 
-    return Loss(lambda batch: (batch[0], algorithm.weigh(batch[1])), apply)
+    return Loss(lambda batch: (batch[0], algorithm.weigh(batch[1])), apply, _parts_of_rollout(model))
 
 
 def value_loss(critic: Model, algorithm: Algorithm, *, dtype: Any) -> Loss:
@@ -302,7 +306,12 @@ def value_loss(critic: Model, algorithm: Algorithm, *, dtype: Any) -> Loss:
         rollout, targets = batch
         return of_values(scoring.values(critic, cast(params, dtype), rollout), rollout, targets, coefficients)
 
-    return Loss(lambda batch: (batch[0], algorithm.weigh(batch[1])), apply)
+    return Loss(lambda batch: (batch[0], algorithm.weigh(batch[1])), apply, _parts_of_rollout(critic))
+
+
+def _parts_of_rollout(model: Model) -> Callable[[tuple[Rollout, Targets], Mesh], int]:
+    """Loss.parts of (Rollout, Targets): the same for a policy and its critic, who read one packing."""
+    return lambda prepared, mesh: cuts.of_rollout(model.config, prepared[0], mesh)
 
 
 def packed_loss(model: Model, objective: Objective, *, chunk: int | None, dtype: Any) -> Loss:
@@ -316,7 +325,7 @@ def packed_loss(model: Model, objective: Objective, *, chunk: int | None, dtype:
         logprobs, _ = token_logprobs(hidden_BTD[:, :-1], model.head(params), packed.tokens_BT[:, 1:], chunk=chunk)
         return objective.loss(jnp.pad(logprobs, ((0, 0), (1, 0))), packed, coefficients)
 
-    return Loss(objective.weigh, apply)
+    return Loss(objective.weigh, apply, functools.partial(cuts.of_packed, model.config))
 
 
 def tuned(loss: Loss, tuning: Tuning) -> Loss:
@@ -330,8 +339,9 @@ def make_update(
     """update(state, reference, batch, learning_rate, coefficients) -> (state, metrics); donates the state.
 
     The batch is cut into `microbatches` whose float32 gradients are summed in a scan: since every weight is
-    normalised over the whole batch first, the result does not depend on their number. metrics: float32 scalars,
-    "loss" and "grad_norm" (before the clip) beside the loss's own. reference: parameters, or () where it has none.
+    normalised over the whole batch first, the result does not depend on their number; 0 leaves it to the size of the
+    batch (microbatches.py). metrics: float32 scalars, "loss" and "grad_norm" (before the clip) beside the loss's own.
+    reference: parameters, or () where it has none.
     """
 
     def update(
@@ -348,10 +358,11 @@ def make_update(
             (value, metrics), grads = value_and_grad(state.params, reference, part, coefficients)
             return grads, {"loss": value, **metrics}
 
-        if microbatches == 1:
+        count = microbatches or loss.parts(prepared, mesh)
+        if count == 1:
             grads, metrics = one(prepared)
         else:
-            parts = jax.tree.map(lambda x: _strided(x, microbatches), prepared)
+            parts = jax.tree.map(lambda x: _strided(x, count), prepared)
 
             def add(total: Any, part: Any) -> tuple[Any, Metrics]:
                 grads, metrics = one(part)

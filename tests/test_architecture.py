@@ -17,7 +17,7 @@ FLOORS = (
     ("types", "errors", "plugin", "files", "journal"),
     ("ops", "text", "metrics", "processes", "preemption", "telemetry", "trackers", "batching", "llm"),
     ("models", "sharding", "reporting"),
-    ("sampling", "scoring", "algorithms", "objectives", "moments", "quantization"),
+    ("sampling", "scoring", "microbatches", "algorithms", "objectives", "moments", "quantization"),
     ("programs", "data", "rewards", "benchmarks", "checkpoint", "hf", "peft", "offline"),
     ("stages", "builder", "planning"),
     ("main", "chat", "build", "convert", "report", "plan", "bench", "growth", "sweep"),

@@ -156,7 +156,7 @@ def certain(run: Run, made: Mapping[str, Program]) -> int:
     tokens = shapes.prompt + settings.samples * settings.max_new_tokens
     heads = c.kv_heads // mesh["tensor"] if c.kv_heads % mesh["tensor"] == 0 else 1
     caches = rows // settings.rollout_parts * tokens * c.layers * 2 * heads * c.head_dim * width
-    kept = rows // settings.microbatches * tokens * c.layers * c.width * width // mesh["tensor"]
+    kept = rows // max(settings.microbatches, 1) * tokens * c.layers * c.width * width // mesh["tensor"]
     update = held(made["update"])
     return max(sum(held(made["rollout"]).values()) + caches, sum(update.values()) + update["trained"] + kept)
 
@@ -168,7 +168,7 @@ def guess(run: Run, chip: Chip) -> float:
     weights = width * sum(math.prod(x.shape) for x in jax.tree.leaves(shapes.base)) / tensor
     rows = (settings.forget_prompts + settings.boundary_prompts) / sharding.row_shards(run.mesh)
     tokens = rows * (shapes.prompt + settings.samples * settings.max_new_tokens)
-    gathered = 6 * settings.microbatches * weights * (1 - 1 / mesh["fsdp"])
+    gathered = 6 * max(settings.microbatches, 1) * weights * (1 - 1 / mesh["fsdp"])
     summed = 16 * c.layers * tokens * c.width * width * (1 - 1 / tensor)
     read = settings.max_new_tokens * settings.rollout_parts * weights
     return read / chip.bytes + (0.0 if chip.link is None else (gathered + summed) / chip.link)

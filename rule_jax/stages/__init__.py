@@ -117,10 +117,12 @@ def check_model(run: Run) -> None:
 
 
 def check_divides(run: Run, what: str, rows: int, parts: int = 1, called: str = "microbatches") -> None:
-    """Raises UserError unless `rows` can be cut into parts (as the config calls them) and spread over the mesh."""
+    """Raises UserError unless `rows` can be cut into parts (as the config calls them) and spread over the mesh. parts:
+    0 for as many as their size makes, which divides any."""
     ways = sharding.row_shards(run.mesh)
-    if parts < 1:
+    if parts < 0 or (not parts and called != "microbatches"):
         raise UserError(f"{what} is cut into {called}={parts}: it must be at least 1")
+    parts = parts or 1
     if rows < 1 or rows % (ways * parts):
         raise UserError(
             f"{what}={rows} must be a positive multiple of {ways * parts}: {parts} {called} times "

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rule_jax import batching, programs, sharding
+from rule_jax import batching, microbatches, programs, sharding
 from rule_jax.algorithms import Algorithm, Metrics, Targets
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.models import critic as critics
@@ -162,10 +162,13 @@ class Updates:
 
     def packed(self, rollout: Rollout, lengths: Lengths) -> Rollout:
         """The rollout with the packing of rows of these lengths, where one saves work."""
+        P, R = rollout.prompts.tokens_BP.shape[1], rollout.response_BGR.shape[2]
+        sizes = (*lengths.answer_BG.shape, P, R)
+        parts = microbatches.of_answers(self.learner.model.config, sizes, self.run.mesh, packed=True)
         packing = batching.pack_answers(
             *lengths,
-            (rollout.prompts.tokens_BP.shape[1], rollout.response_BGR.shape[2]),
-            parts=self.run.config.boundary_optimization.microbatches,
+            (P, R),
+            parts=self.run.config.boundary_optimization.microbatches or parts,
             ways=sharding.row_shards(self.run.mesh),
         )
         return rollout._replace(packing=packing and sharding.put_rows(packing, self.run.mesh))

@@ -43,7 +43,7 @@ def check(run: Run) -> None:
     )
     chosen, replayed = algorithm(run), settings.replay.groups
     prompts = settings.forget_prompts + settings.boundary_prompts
-    parts = settings.microbatches * chosen.minibatches
+    parts = (settings.microbatches or 1) * chosen.minibatches
     what = f"config.{STAGE}.forget_prompts + boundary_prompts"
     check_divides(run, what, prompts, parts)
     check_divides(run, what, prompts, settings.rollout_parts, "rollout_parts")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import grpo, ppo
-from rule_jax import batching, programs, sharding
+from rule_jax import batching, microbatches, programs, sharding
 from rule_jax.models import critic as critics
 from rule_jax.models.tuning import full
 from rule_jax.stages import Run, Subject, boundary_optimization
@@ -97,5 +97,30 @@ def test_packed_answers_train_what_rectangles_train(tiny, one_device, recipe, si
         assert metrics["places"] <= 0.5
     assert metrics.get("replay/stored", 0) == (8 if recipe is grpo and sizes is None else 0)
     for one, other in zip(jax.tree.leaves(training[:2]), jax.tree.leaves(rectangles[:2]), strict=True):
+        if one.dtype == np.float32:
+            np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("recipe", [grpo, ppo])
+@pytest.mark.parametrize("longest", [R, R - 1], ids=["packed", "rectangle"])
+def test_what_is_left_to_its_size_trains_what_one_microbatch_trains(tiny, one_device, monkeypatch, recipe, longest):
+    """Cut into four parts, or two where answers are packed; policy and critic."""
+    monkeypatch.setattr(microbatches, "KEPT", 100_000)
+    monkeypatch.setattr(microbatches, "WORTH", 0.0)
+    rollout, rewards_BG = batch(one_device)
+    if longest < R:  # nearly all of the rectangle, which no half holds
+        rollout = rollout._replace(length_BG=jax.numpy.full_like(rollout.length_BG, longest))
+    found = []
+    for parts in (0, 1):
+        changes = {"boundary_optimization.microbatches": parts, "algorithm.updates.minibatches": 1}
+        updates, training, params = made(tiny, recipe, one_device, **changes)
+        packed = updates.packed(rollout, lengths_of(rollout))
+        assert (packed.packing is None) == (longest < R)
+        assert microbatches.of_rollout(updates.learner.model.config, packed, one_device) == (4 if longest < R else 2)
+        reference = jax.tree.map(lambda x: 0.9 * x, params)
+        training, metrics, _ = updates.apply(training, reference, (rollout, rewards_BG), 0)
+        found.append((training[:2], {name: metrics[name] for name in ("loss", "grad_norm", "kl", "ratio/max")}))
+    assert found[0][1] == pytest.approx(found[1][1], rel=1e-4, abs=1e-6)
+    for one, other in zip(jax.tree.leaves(found[0][0]), jax.tree.leaves(found[1][0]), strict=True):
         if one.dtype == np.float32:
             np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)

@@ -45,7 +45,7 @@ def test_momentum_lies_beside_its_kernel_and_a_mesh_changes_no_step(tiny, one_de
     model, params = tiny()
     optimizer = _world_model.make_optimizer(model, **SETTINGS)
     mesh = sharding.make_mesh(**dict(zip(sharding.AXES, sizes)))
-    loss = programs.Loss(lambda batch: batch, lambda params, _, rows, __: (fit(params, rows), {}))
+    loss = programs.Loss(lambda batch: batch, lambda params, _, rows, __: (fit(params, rows), {}), lambda *_: 1)
     found = []
     for where in (one_device, mesh):
         state = programs.init_state(model, where, optimizer, params, jax.random.key(0))
