@@ -1,12 +1,13 @@
 """Which rows make up a batch, and how token lists become arrays; batches are pure functions of (seed, step)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from rule_jax.types import Packed, Packing, Prompts
 
 OPEN_ROWS = 32
+SHORT = 128  # tokens of a row
 SIGHT = 2**20  # pairs of tokens of which one may see the other, in the rows of a device: not worth saving below
 
 
@@ -124,9 +125,54 @@ def lay(
     return packed
 
 
+def asking(packed: Packed, most: int | None = None) -> Packed:
+    """The rows with the places that are asked for, so that no other has logits; as they are where that is nearly all.
+
+    How many that are is a shape: of rows that are drawn from again and again that of all of them; otherwise `most` says
+    how many a row of any batch has.
+    """
+    places = [np.flatnonzero(weights) for weights in packed.weight_BT]
+    size = fine_bucket(max(map(len, places), default=0) if most is None else most, 8)
+    if size > packed.weight_BT.shape[1] * 3 // 4:
+        return packed
+    asked_BA = np.zeros((len(places), size), np.int32)
+    for row, found in zip(asked_BA, places):
+        row[: len(found)] = found
+    return packed._replace(asked_BA=asked_BA)
+
+
+def sharing(packed: Packed, drawn: np.ndarray, *, multiple: int) -> Callable[[int], Packed]:
+    """batch(step) -> the sequences drawn[step], several in a row where that takes fewer places than one in each.
+
+    packed: a sequence a row. drawn: int [steps, batch]. All batches have one shape, that of the step which wants most
+    rows, a multiple of `multiple`; so one program is compiled for them.
+    """
+    lengths_N, weighted_N = (np.sum(x > 0, axis=1) for x in (packed.segment_BT, packed.weight_BT))
+    alone = packed.tokens_BT.shape[1]
+    size = 2 * alone if alone <= SHORT else alone  # in longer rows less is left over
+
+    def layout(rows: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:
+        longest_first = rows[np.argsort(-lengths_N[rows], kind="stable")]
+        return longest_first, fit(lengths_N[longest_first].tolist(), size, open_rows=len(rows))
+
+    layouts = [layout(rows) for rows in drawn]
+    count = -(-max(1 + row for _, places in layouts for row, _ in places) // multiple) * multiple
+    if count * size >= drawn.shape[1] * alone:
+        return lambda step: take(packed, drawn[step])
+    weighted = (np.bincount([row for row, _ in places], weighted_N[rows]).max() for rows, places in layouts)
+    most = fine_bucket(int(max(weighted)), 8)
+
+    def batch(step: int) -> Packed:
+        rows, places = layouts[step]
+        sequences = [(packed.tokens_BT[r, : lengths_N[r]], packed.weight_BT[r, : lengths_N[r]]) for r in rows]
+        return asking(lay(sequences, places, (count, size)), most)  # type: ignore[arg-type]
+
+    return batch
+
+
 def take(packed: Packed, rows: np.ndarray) -> Packed:
     """Some rows of a packed set."""
-    return Packed(*(x[rows] for x in packed))
+    return Packed(*(None if x is None else x[rows] for x in packed))
 
 
 def pack_answers(

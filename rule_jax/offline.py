@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rule_jax import microbatches
+from rule_jax import microbatches, scoring
 from rule_jax.models.decoder import Model, Params
 from rule_jax.objectives import Coefficients, Distributions, LogProbs, Objective, States
 from rule_jax.ops.logprobs import token_logprobs
@@ -76,9 +76,10 @@ def _seen(
     """What an objective reads, as `reads` says; no gradient reaches the reference."""
 
     def logprobs(params: Params) -> jax.Array:
-        hidden_BTD = model.packed_hidden(params, packed)
-        found, _ = token_logprobs(hidden_BTD[:, :-1], model.head(params), packed.tokens_BT[:, 1:], chunk=chunk)
-        return _from_second(found)
+        def look(hidden_BND: jax.Array, tokens_BN: jax.Array) -> jax.Array:
+            return token_logprobs(hidden_BND, model.head(params), tokens_BN, chunk=chunk)[0]
+
+        return scoring.of_sequences(packed, (model.packed_hidden(params, packed),), look)
 
     match reads:
         case LogProbs(reference=False):
@@ -90,18 +91,12 @@ def _seen(
             held = jax.lax.stop_gradient(model.packed_states(reference, packed, layer)) if with_reference else None
             return (states_BTD, held) if with_reference else states_BTD
         case Distributions(penalty):
-            found = taught(
-                model.packed_hidden(params, packed)[:, :-1],
-                model.head(params),
-                model.packed_hidden(reference, packed)[:, :-1],
-                model.head(reference),
-                packed.tokens_BT[:, 1:],
-                penalty=coefficients[penalty] if penalty else 0.0,
-                chunk=chunk,
+            lowered = coefficients[penalty] if penalty else 0.0
+
+            def look(hidden_BND: jax.Array, held_BND: jax.Array, tokens_BN: jax.Array) -> Taught:
+                heads = model.head(params), model.head(reference)
+                return taught(hidden_BND, heads[0], held_BND, heads[1], tokens_BN, penalty=lowered, chunk=chunk)
+
+            return scoring.of_sequences(
+                packed, tuple(model.packed_hidden(p, packed) for p in (params, reference)), look
             )
-            return Taught(*map(_from_second, found))
-
-
-def _from_second(x: jax.Array) -> jax.Array:
-    """[B, T] of what is predicted from [B, T - 1]: nothing predicts the first token."""
-    return jnp.pad(x, ((0, 0), (1, 0)))

@@ -321,9 +321,12 @@ def packed_loss(model: Model, objective: Objective, *, chunk: int | None, dtype:
         params: Params, reference: Params, packed: Packed, coefficients: Coefficients
     ) -> tuple[jax.Array, Metrics]:
         params = cast(params, dtype)
-        hidden_BTD = model.packed_hidden(params, packed)
-        logprobs, _ = token_logprobs(hidden_BTD[:, :-1], model.head(params), packed.tokens_BT[:, 1:], chunk=chunk)
-        return objective.loss(jnp.pad(logprobs, ((0, 0), (1, 0))), packed, coefficients)
+
+        def look(hidden_BND: jax.Array, tokens_BN: jax.Array) -> jax.Array:
+            return token_logprobs(hidden_BND, model.head(params), tokens_BN, chunk=chunk)[0]
+
+        logprobs_BT = scoring.of_sequences(packed, (model.packed_hidden(params, packed),), look)
+        return objective.loss(logprobs_BT, packed, coefficients)
 
     return Loss(objective.weigh, apply, functools.partial(cuts.of_packed, model.config))
 

@@ -5,6 +5,9 @@ one, its tokens lie in rows that answers fill as far as they are long, and what 
 Either way it is arbitrary beyond an answer's length.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -29,6 +32,27 @@ def logprobs(
     first_B1G, entropy_B1 = asked_logprobs(last_BD[:, None], head, asked_B1G, temperature=temperature, chunk=chunk)
     after_BT, entropy_BT = token_logprobs(hidden_BTD, head, next_BT, temperature=temperature, chunk=chunk)
     return _of_answers(packing, first_B1G[:, 0], after_BT), _of_answers(packing, entropy_B1, entropy_BT)
+
+
+def of_sequences(packed: Packed, states: tuple[jax.Array, ...], look: Callable[..., Any]) -> Any:
+    """What `look` makes of the states that predict the tokens of whole sequences, a tree of [B, T]; 0 at a row's first
+    token, and where `packed` says that nothing is asked for, which is then not looked at.
+
+    states: [B, T, D] each. look(*states_BND, tokens_BN) -> a tree of [B, N].
+    """
+    tokens_BT, asked_BA = packed.tokens_BT, packed.asked_BA
+    if asked_BA is None:
+        found = look(*(x_BTD[:, :-1] for x_BTD in states), tokens_BT[:, 1:])
+        return jax.tree.map(lambda x: jnp.pad(x, ((0, 0), (1, 0))), found)
+    before_BA1 = jnp.maximum(asked_BA - 1, 0)[..., None]
+    tokens_BA = jnp.take_along_axis(tokens_BT, asked_BA, axis=1)
+    found = look(*(jnp.take_along_axis(x_BTD, before_BA1, axis=1) for x_BTD in states), tokens_BA)
+    row_B1, first_1T = jnp.arange(len(tokens_BT))[:, None], jnp.arange(tokens_BT.shape[1])[None] == 0
+
+    def placed(x_BA: jax.Array) -> jax.Array:
+        return jnp.where(first_1T, 0, jnp.zeros(tokens_BT.shape, x_BA.dtype).at[row_B1, asked_BA].add(x_BA))
+
+    return jax.tree.map(placed, found)
 
 
 def values(critic: Model, params: Params, rollout: Rollout) -> jax.Array:

@@ -199,12 +199,14 @@ class Packed(NamedTuple):
 
     tokens_BT: int32. segment_BT: int32, 1, 2, ... within a row; 0 is padding. position_BT: int32, from 0 in each
     segment. weight_BT: float32, the loss weight of *predicting* tokens_BT[b, t] (0 on prompts, padding and t = 0).
+    asked_BA: int32, the places of each row that have a weight, and 0 as often as others have more; None: anywhere.
     """
 
     tokens_BT: Array
     segment_BT: Array
     position_BT: Array
     weight_BT: Array
+    asked_BA: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)

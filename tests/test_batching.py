@@ -76,7 +76,7 @@ def test_pack_fills_rows_first_fit():
     np.testing.assert_array_equal(packed.position_BT, [[0, 1, 2, 0, 1], [0, 1, 2, 3, 0], [0, 1, 2, 0, 0]])
     # Nothing in its own segment predicts a first token, whatever weight it came with.
     np.testing.assert_array_equal(packed.weight_BT, [[0, 1, 1, 0, 1], [0, 0, 2, 1, 0], [0, 1, 1, 0, 0]])
-    assert [x.dtype for x in packed] == [np.int32, np.int32, np.int32, np.float32]
+    assert [x.dtype for x in packed[:4]] == [np.int32, np.int32, np.int32, np.float32]
 
 
 def test_pack_without_sharing_is_one_row_each_in_order():
@@ -111,11 +111,66 @@ def test_pack_loses_and_doubles_no_token():
     assert (packed.segment_BT > 0).mean() > 0.9
 
 
+def test_places_that_are_asked_for_are_those_with_a_weight():
+    answer = [0.0] * 20 + [1.0] * 3
+    rows = batching.pack([(range(23), answer), (range(5), [0.0] * 4 + [1.0])], 32, share_rows=False)
+    asked = batching.asking(rows)
+    np.testing.assert_array_equal(asked.asked_BA, [[20, 21, 22, 0, 0, 0, 0, 0], [4, 0, 0, 0, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(batching.take(asked, np.array([1])).asked_BA, [[4, 0, 0, 0, 0, 0, 0, 0]])
+    most = batching.pack([(range(32), [0.0] * 6 + [1.0] * 26)], 32, share_rows=False)
+    assert batching.asking(most).asked_BA is None  # nearly all places: all of them are looked at
+    assert batching.take(rows, np.array([0])).asked_BA is None
+
+
+def exchange(number, length, answered):
+    """Tokens that tell which sequence they are of."""
+    return [100 * number + place for place in range(length)], [0.0] * (length - answered) + [1.0] * answered
+
+
+def test_sequences_share_rows_in_batches_of_one_shape():
+    lengths = [30, 9, 14, 21, 5, 17, 26, 11, 8, 19, 24, 13]
+    packed = batching.pack([exchange(n, length, 4) for n, length in enumerate(lengths)], 32, share_rows=False)
+    drawn = np.stack([batching.batch_rows(0, 1, step, 6, len(lengths)) for step in range(9)])
+    batch = batching.sharing(packed, drawn, multiple=2)
+    shapes = {tuple(x.shape for x in batch(step)) for step in range(9)}
+    ((rows, size),) = {shape[0] for shape in shapes}
+    assert len(shapes) == 1
+    assert (size, rows % 2) == (64, 0)
+    assert rows * size < 6 * 32
+    for step in range(9):
+        found, seen = batch(step), []
+        for row in range(rows):
+            for segment in range(1, found.segment_BT[row].max() + 1):
+                own = found.segment_BT[row] == segment
+                number = int(found.tokens_BT[row][own][0]) // 100
+                seen.append(number)
+                tokens, weights = exchange(number, lengths[number], 4)
+                np.testing.assert_array_equal(found.tokens_BT[row][own], tokens)
+                np.testing.assert_array_equal(found.weight_BT[row][own], weights)
+                np.testing.assert_array_equal(found.position_BT[row][own], np.arange(len(tokens)))
+            asked = found.asked_BA[row]
+            assert {*asked[asked > 0]} == {*np.flatnonzero(found.weight_BT[row])}
+        assert sorted(seen) == sorted(drawn[step])
+
+
+def test_long_sequences_share_the_rows_that_one_of_them_fills():
+    lengths = [200, 60, 70, 50, 90, 100]
+    packed = batching.pack([exchange(n, length, 2) for n, length in enumerate(lengths)], 256, share_rows=False)
+    assert batching.sharing(packed, np.arange(6)[None], multiple=1)(0).tokens_BT.shape == (3, 256)
+
+
+def test_equal_sequences_stay_in_rows_of_their_own():
+    packed = batching.asking(batching.pack([exchange(n, 31, 4) for n in range(8)], 32, share_rows=False))
+    batch = batching.sharing(packed, np.array([[3, 1, 6, 0]]), multiple=1)
+    for x, y in zip(batch(0), batching.take(packed, np.array([3, 1, 6, 0]))):
+        np.testing.assert_array_equal(x, y)
+
+
 def test_take_picks_rows_of_every_part():
     packed = batching.pack(SEQUENCES, 5, share_rows=False)
     got = batching.take(packed, np.array([2, 0]))
     assert isinstance(got, Packed)
-    for part, whole in zip(got, packed):
+    for part, whole in zip(got[:4], packed[:4]):
         np.testing.assert_array_equal(part, whole[[2, 0]])
 
 

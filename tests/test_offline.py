@@ -129,6 +129,46 @@ def test_microbatches_and_meshes_change_nothing(setting, one_device, sizes, micr
         np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-5)
 
 
+def asking(packed):
+    """The rows with the places that have a weight, and 0 where a row has fewer than another."""
+    found = [np.flatnonzero(row) for row in packed.weight_BT]
+    asked_BA = np.zeros((len(found), max(map(len, found))), np.int32)
+    for row, places in enumerate(found):
+        asked_BA[row, : len(places)] = places
+    return packed._replace(asked_BA=asked_BA)
+
+
+@pytest.mark.parametrize("sizes", [None, (1, 4, 2)])
+def test_what_is_not_asked_for_has_no_logits_and_changes_nothing(setting, one_device, sizes):
+    """Gradients and metrics of every term, and of plain likelihood."""
+    mesh = one_device if sizes is None else sharding.make_mesh(**dict(zip(sharding.AXES, sizes)))
+    model, params, reference, batch = setting
+    asked = {name: asking(packed) for name, packed in batch.items()}
+    assert len({(row > 0).sum() for row in asked["forget"].asked_BA}) > 1  # some rows have fewer
+    made = terms(*TERMS)
+    loss = programs.tuned(offline.loss_of(model, made, chunk=None, dtype=jnp.float32), full(model))
+    whole, found = (
+        updated(full(model), mesh, loss, (model, params, reference, of), offline.coefficients(made), 2)
+        for of in (batch, asked)
+    )
+    for x, y in zip(jax.tree.leaves((whole[0].params, whole[1])), jax.tree.leaves((found[0].params, found[1]))):
+        np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-5)
+    likelihood = programs.packed_loss(model, plugin.load("objectives", "sft").make(), chunk=None, dtype=jnp.float32)
+
+    def trace(packed):
+        value = jax.value_and_grad(lambda params: likelihood.apply(params, (), likelihood.prepare(packed), {})[0])
+        return jax.jit(value).trace(params)
+
+    (wanted, gradient), (value, same) = (
+        trace(packed).lower().compile()(params) for packed in (batch["forget"], asked["forget"])
+    )
+    np.testing.assert_allclose(value, wanted, rtol=1e-5)
+    for x, y in zip(jax.tree.leaves(gradient), jax.tree.leaves(same)):
+        np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-6)
+    assert "f32[8,8,48]" in str(trace(batch["forget"]).jaxpr)
+    assert "f32[8,8,48]" not in str(trace(asked["forget"]).jaxpr)
+
+
 def test_an_adapter_has_the_base_as_its_reference(setting, one_device):
     """A fresh adapter is the base itself: no log ratio, no divergence; and the gradient reaches it."""
     model, params, _, batch = setting

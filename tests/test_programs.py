@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from rule_jax import programs, sharding
+from rule_jax import batching, programs, sharding
 from rule_jax.errors import UserError
 from rule_jax.models.tuning import full
 from rule_jax.objectives import sft
@@ -257,6 +257,26 @@ def test_packed_loss_is_the_weighted_likelihood_of_each_segment_alone(tiny, one_
         results.append(host((state.params, metrics)))
     np.testing.assert_allclose(results[0][1]["loss"], wanted, rtol=1e-5)
     close(results[0], results[1], 1e-5)
+
+
+def test_sequences_in_shared_rows_train_what_each_alone_trains(tiny, one_device):
+    model, params = tiny(layers=1)
+    rng = np.random.default_rng(4)
+    lengths = 3, 5, 4, 9, 16, 6, 7, 8, 3, 5, 4, 10
+    exchanges = [(rng.integers(48, size=n), [0.0] * (n - 2) + [1.0] * 2) for n in lengths]
+    packed = batching.pack(exchanges, 16, share_rows=False)  # type: ignore[arg-type]
+    rows = np.array([4, 0, 7, 2, 9, 11, 5, 1])
+    together = batching.sharing(packed, rows[None], multiple=1)(0)
+    assert together.tokens_BT.size < 8 * 16
+    assert together.asked_BA is not None
+    loss, found = programs.packed_loss(model, sft.make(), chunk=None, dtype=jnp.float32), []
+    for batch in (batching.take(packed, rows), together):
+        update = programs.make_update(model, one_device, optax.identity(), loss, microbatches=1)
+        state = programs.init_state(model, one_device, optax.identity(), params, jax.random.key(0))
+        state, metrics = update(state, (), sharding.put_rows(batch, one_device), jnp.float32(1.0), {})
+        found.append(host((state.params, metrics)))
+    close(found[0], found[1], 1e-5)
+    assert found[0][1]["grad_norm"] > 0.1
 
 
 def test_optimizer_by_hand():

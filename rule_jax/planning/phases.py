@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rule_jax import hf, plugin, programs, sharding
+from rule_jax import batching, hf, plugin, programs, sharding
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.models import lora
 from rule_jax.ops.work import Work, work
@@ -213,13 +213,13 @@ class Bench:
     def _packed(self) -> Packed:
         tokens_BT = np.random.default_rng(1).integers(4, self.learner.model.config.vocab_size, self.texts)
         position_BT = np.broadcast_to(np.arange(self.texts[1], dtype=np.int32), self.texts)
-        ones_BT = np.ones(self.texts, np.int32)
-        rows = Packed(tokens_BT.astype(np.int32), ones_BT, position_BT, ones_BT.astype(np.float32))
-        return sharding.put_rows(rows, self.run.mesh)
+        answer_BT = (position_BT >= self.texts[1] - self.settings.max_new_tokens).astype(np.float32)
+        rows = Packed(tokens_BT.astype(np.int32), np.ones(self.texts, np.int32), position_BT, answer_BT)
+        return rows
 
     def _scoring(self) -> Phase:
         asks = programs.make_score(self.learner.model, self.run.mesh, chunk=self.run.logit_chunk)
-        packed = self._packed()
+        packed = sharding.put_rows(self._packed(), self.run.mesh)
         asked_BTA = sharding.put_rows(np.asarray(packed.tokens_BT)[..., None], self.run.mesh)
         params = on_device(self.reference)  # plain parameters as the evaluation has them: stacked, in the compute dtype
         arguments = params, packed, packed.segment_BT, asked_BTA
@@ -234,7 +234,8 @@ class Bench:
         base = self.updates.read_by_model(self.reference)
         key, start = jax.random.key(0), self.training.policy.params
         state = [programs.init_state(self.learner.tuning, self.run.mesh, optimizer, start, key)]
-        arguments = base, self._packed(), np.float32(1e-4), objective.coefficients
+        rows = sharding.put_rows(batching.asking(self._packed()), self.run.mesh)
+        arguments = base, rows, np.float32(1e-4), objective.coefficients
 
         def one() -> None:
             state[0], metrics = update(state[0], *arguments)

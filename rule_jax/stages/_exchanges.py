@@ -89,4 +89,4 @@ def packed(run: Run, learner: Subject, stage: str, what: str, exchanges: Sequenc
             places.append((row, start))
             start += len(prompt) + len(answer)
         longest = max(longest, start)
-    return batching.lay(sequences, places, (len(kept), batching.bucket(longest)))
+    return batching.asking(batching.lay(sequences, places, (len(kept), batching.bucket(longest))))

@@ -82,7 +82,7 @@ class Relearning:
         pairs = chat.encode_examples(self.examined.tokenizer, prompts, responses, self.examined.eos_ids, system=system)
         sequences = [([*p, *r], [0.0] * len(p) + [1.0] * len(r)) for p, r in pairs]
         length = batching.bucket(max(len(tokens) for tokens, _ in sequences))
-        return batching.pack(sequences, length, share_rows=False)
+        return batching.asking(batching.pack(sequences, length, share_rows=False))
 
     def _measured(self, params: Params, asked: Sequence[Task]) -> dict[str, Any]:
         renamed = [replace(task, name=f"relearned/{task.name}") for task in asked]

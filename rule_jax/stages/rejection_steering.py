@@ -1,9 +1,12 @@
 """Stage 1, Rejection Steering: supervised tuning on refusals that name the target gives pi_rej.
 
-Source: https://arxiv.org/abs/2506.07171 section 3.1. One exchange per row; the loss is on the refusal and its end,
-never on the question.
+Source: https://arxiv.org/abs/2506.07171 section 3.1. The loss is on the refusal and its end, never on the question;
+exchanges share rows where that saves work, and see nothing of each other.
 """
 
+from collections.abc import Callable
+
+import numpy as np
 import optax
 
 from rule_jax import batching, plugin, preemption, programs, sharding, telemetry, trackers
@@ -44,7 +47,7 @@ def run(run: Run) -> None:
     """Trains until its dosage is enough, at most config.rejection_steering.steps updates; resumes where it stopped."""
     settings = run.config.rejection_steering
     learner = subject(run)
-    packed = _rows(run, learner)
+    batch_of = _batches(run, learner)
 
     # Programs
     update, objective, optimizer = update_program(run, learner)
@@ -69,8 +72,7 @@ def run(run: Run) -> None:
                     reporter.flush()
                     checkpoints.save(step, state)
                     break
-                rows = batching.batch_rows(run.config.seed, ROWS, step, settings.batch, len(packed.tokens_BT))
-                batch = sharding.put_rows(batching.take(packed, rows), run.mesh)
+                batch = sharding.put_rows(batch_of(step), run.mesh)
                 rate = schedule(step)
                 state, metrics = update(state, base, batch, rate, objective.coefficients)
                 reporter.push(step + 1, {**metrics, "lr": rate}, batch)
@@ -100,7 +102,16 @@ def update_program(run: Run, learner: Subject) -> tuple[programs.Update, Objecti
     return update, objective, optimizer
 
 
-def _rows(run: Run, learner: Subject) -> Packed:
-    """The refusals as rows; those longer than config.rejection_steering.max_length are left out or cut, and counted."""
+def _batches(run: Run, learner: Subject) -> Callable[[int], Packed]:
+    """batch(step): the refusals of a step; those longer than config.rejection_steering.max_length are left out or cut,
+    and counted."""
+    settings = run.config.rejection_steering
     examples = jsonl.read_examples(run.data_file("rejection"))
-    return _exchanges.packed(run, learner, STAGE, "examples", [Exchange(e.prompt, (e.response,)) for e in examples])
+    exchanges = [Exchange(example.prompt, (example.response,)) for example in examples]
+    packed = _exchanges.packed(run, learner, STAGE, "examples", exchanges)
+    drawn = [
+        batching.batch_rows(run.config.seed, ROWS, step, settings.batch, len(packed.tokens_BT))
+        for step in range(settings.steps)
+    ]
+    multiple = sharding.row_shards(run.mesh) * (settings.microbatches or 1)
+    return batching.sharing(packed, np.stack(drawn), multiple=multiple)

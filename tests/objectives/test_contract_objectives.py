@@ -90,7 +90,7 @@ def test_microbatches_add_up(objective):
     seen, packed = draw_seen(objective), objective.weigh(draw_packed())
     whole = loss_of(objective, seen, packed)
     parts = [
-        loss_of(objective, [x[row : row + 1] for x in seen], Packed(*(x[row : row + 1] for x in packed)))
+        loss_of(objective, [x[row : row + 1] for x in seen], Packed(*(x[row : row + 1] for x in packed[:4])))
         for row in range(3)
     ]
     summed = jax.tree.map(lambda *xs: sum(xs), *parts)
