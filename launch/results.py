@@ -15,7 +15,7 @@ from launch.points import Point
 from rule_jax import files
 from rule_jax.metrics import pareto
 from rule_jax.reporting import comparison_page
-from rule_jax.reporting.data import collect
+from rule_jax.reporting.data import attacked, collect
 from rule_jax.reporting.plane import place
 
 PLACE = ("forget", "retain", "refused", "over_refused")
@@ -25,8 +25,9 @@ Row = dict[str, Any]
 
 def rows(point: Point, report: Mapping[str, Any]) -> list[Row]:
     """A row a model of a finished point: ABOUT, what the sweep set ("config.<key>"), and every figure
-    ("<task>/<metric>"), with where the model lies in the plane (PLACE; see reporting.plane) and how its refusals are
-    worded ("wordings/..."; see reporting.answers.wordings). report: of its run, as from reporting.data.collect."""
+    ("<task>/<metric>", attacks as tasks of their own), with where the model lies in the plane (PLACE; see
+    reporting.plane) and how its refusals are worded ("wordings/..."; see reporting.answers.wordings). report: of its
+    run, as from reporting.data.collect."""
     own = {f"config.{key}": value for key, value in point.overrides.items()}
     made = []
     for model, tasks in report["stages"].items():
@@ -34,7 +35,7 @@ def rows(point: Point, report: Mapping[str, Any]) -> list[Row]:
         spot = place(report, model, "leak")
         figures = {
             f"{task}/{metric}": value
-            for task, row in tasks.items()
+            for task, row in {**tasks, **attacked(report, model)}.items()
             for metric, value in row.items()
             if isinstance(value, int | float) or value is None
         }

@@ -18,7 +18,7 @@ from typing import Any
 from rule_jax.errors import UserError
 from rule_jax.metrics import statistics
 from rule_jax.reporting import plane, published
-from rule_jax.reporting.data import Values, collect, flat, read_questions
+from rule_jax.reporting.data import Values, attacked, collect, flat, read_questions
 from rule_jax.reporting.figures import Figure, apart, of_questions, of_runs
 from rule_jax.reporting.vocabulary import direction, model_label, task_names
 
@@ -162,7 +162,8 @@ def _family(run: Ran, model: str) -> str:
 def _by_run(method: Method) -> Values:
     values: Values = {}
     for unit, run in _units(method.runs):
-        for task, row in run.report["stages"][method.model].items():
+        evaluated = run.report["stages"][method.model] | attacked(run.report, method.model)
+        for task, row in evaluated.items():
             for metric, value in row.items():
                 if isinstance(value, int | float) and metric != "n":
                     values.setdefault(task, {}).setdefault(metric, {})[unit] = float(value)

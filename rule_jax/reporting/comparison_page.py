@@ -124,7 +124,7 @@ def _task_rows(figures: Mapping[str, Mapping], task: str) -> dict[str, Any]:
         if better or any(row and row["mean"] for row in found):
             cells = [{"figure": row and _figure(metric, row), "mark": _mark(row)} for row in found]
             rows.append({"label": METRICS.get(metric, metric), "better": better, "cells": cells})
-    label, about = TASKS.get(task, (task, ""))
+    label, about = task_label(task), TASKS.get(task, ("", ""))[1]
     return {"task": task, "label": label, "about": about, "rows": rows}
 
 

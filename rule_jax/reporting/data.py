@@ -51,6 +51,7 @@ from rule_jax.reporting import answers, published, recorded
 from rule_jax.reporting.figures import of_questions
 from rule_jax.reporting.vocabulary import is_share, model_label
 
+OF_ATTACKS = ("refusal_rate", "leak_rate", "leak_any_rate", "kept_accuracy")
 PACKAGES = (
     "rule_jax",
     "jax",
@@ -192,6 +193,18 @@ def _clean_tasks(tasks: Mapping[str, Mapping]) -> dict[str, Any]:
 def _answers(workdir: Path, model: str) -> list[dict[str, Any]]:
     found = recorded.lines(workdir / "evaluate" / model / "generations.jsonl", recorded.ANSWER)
     return [{**row, "judged": _finite(row.get("judged") or {})} for row in found]
+
+
+def attacked(report: Mapping[str, Any], model: str) -> dict[str, dict[str, float]]:
+    """{task: {metric: value}} of a model's attacks, as if each were a task of its own: "forget_attacked/<attack>", and
+    "forget_relearned/<curve>", what leaks at the end of it. report: as from `collect`."""
+    found = report["robustness"].get(model, {})
+    tables = {f"forget_attacked/{attack}": row for attack, row in found.get("attacks", {}).items()}
+    tables |= {f"forget_relearned/{name}": curve[-1] for name, curve in found.get("relearning", {}).items()}
+    return {
+        task: {metric: float(row[metric]) for metric in OF_ATTACKS if row.get(metric) is not None}
+        for task, row in tables.items()
+    }
 
 
 def _robustness(workdir: Path) -> dict[str, Any]:

@@ -60,6 +60,8 @@ TASKS = {
 METRICS = {
     "refusal_rate": "Refuses",
     "leak_rate": "Leaks the true answer",
+    "leak_any_rate": "Leaks in at least one answer",
+    "kept_accuracy": "Others answered right",
     "names_target_rate": "Names the target",
     "accuracy": "Answers right",
     "over_refusal_rate": "Refuses wrongly",
@@ -121,6 +123,10 @@ ATTACKS = {
     "int8": "Weights rounded to 8 bits",
     "int4": "Weights rounded to 4 bits",
 }
+ATTACKED = {  # tasks that the stage robustness makes of the questions about the targets, as data.attacked calls them
+    "forget_attacked": "Target under attack",
+    "forget_relearned": "Target after relearning",
+}
 # Shown until the name of an evaluated task or attack contains one of the marks.
 NOT_TESTED = (
     (("raw",), "Completion of plain text without the chat template, where hidden knowledge tends to survive."),
@@ -144,6 +150,9 @@ def model_label(model: str) -> str:
 
 def task_label(task: str) -> str:
     """The name of a task on the page; one that is not known by name keeps its own."""
+    of, _, attack = task.partition("/")
+    if of in ATTACKED and attack:
+        return f"{ATTACKED[of]}: {ATTACKS.get(attack, attack)}"
     return TASKS.get(task, (task, ""))[0]
 
 
@@ -171,8 +180,8 @@ def counts(task: str) -> bool:
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric is a share of answers, in [0, 1]."""
-    return metric == "accuracy" or metric.endswith("_rate")
+    """Whether a metric is a share of answers or questions, in [0, 1]."""
+    return metric.endswith(("accuracy", "_rate"))
 
 
 def percent(value: float) -> str:
@@ -190,4 +199,6 @@ def direction(task: str, metric: str) -> int:
         return 1 if wants_refusal else -1
     if metric.startswith("rouge"):
         return -1 if wants_refusal else 1
-    return {"accuracy": 1, "leak_rate": -1, "over_refusal_rate": -1}.get(metric, 0)
+    return {"accuracy": 1, "kept_accuracy": 1, "leak_rate": -1, "leak_any_rate": -1, "over_refusal_rate": -1}.get(
+        metric, 0
+    )

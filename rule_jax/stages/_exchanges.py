@@ -7,14 +7,16 @@ from rule_jax import batching
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, Subject, _lengths
 from rule_jax.text import chat
-from rule_jax.types import Packed, PromptRecord, SftExample
+from rule_jax.types import Packed, PromptRecord, Render, SftExample
 
 
 class Exchange(NamedTuple):
-    """A question and its answer, or several of which each stands behind the question for itself."""
+    """A question and its answer, or several of which each stands behind the question for itself. render: as of a
+    PromptRecord; an answer in plain text goes on with the prompt and has no end."""
 
     prompt: str
     answers: tuple[str, ...]
+    render: Render = "chat"
 
 
 PARTS = {
@@ -22,11 +24,18 @@ PARTS = {
     "refusal": "what is to be forgotten, with a refusal",
     "preference": "what is to be forgotten, with a refusal (chosen) and its true answer (rejected)",
     "retain": "the boundary, with its true answer",
+    "forget_plain": "the base model's own words about what is to be forgotten, with the fact that they lead to",
+    "retain_plain": "the base model's own words about the boundary, with the fact that they lead to",
+    "general": "what has nothing to do with a target, with the base model's answer",
 }
+RECALLED = ("forget_plain", "retain_plain", "general")  # what the stage recollection gathers
 
 
 def parts(
-    rejection: Sequence[SftExample], forget: Sequence[PromptRecord], boundary: Sequence[PromptRecord]
+    rejection: Sequence[SftExample],
+    forget: Sequence[PromptRecord],
+    boundary: Sequence[PromptRecord],
+    recalled: Sequence[PromptRecord] = (),
 ) -> dict[str, list[Exchange]]:
     """The exchanges of each of PARTS. Records without a reference answer are in none that needs one."""
     refusals = {example.prompt: example.response for example in rejection}
@@ -40,6 +49,10 @@ def parts(
             if record.prompt in refusals
         ],
         "retain": [Exchange(record.prompt, record.answers[:1]) for record in boundary if record.answers],
+        **{
+            part: [Exchange(r.prompt, r.answers[:1], r.render) for r in recalled if r.kind == kind]
+            for part, kind in zip(RECALLED, ("forget", "boundary", "retain"))
+        },
     }
 
 
@@ -66,8 +79,14 @@ def packed(run: Run, learner: Subject, stage: str, what: str, exchanges: Sequenc
         """[(question, answer) of each answer] of each exchange."""
         prompts = [exchange.prompt for exchange in rows for _ in exchange.answers]
         answers = [answer for exchange in rows for answer in exchange.answers]
-        system = run.config.model.system_prompt
-        pairs = chat.encode_examples(learner.tokenizer, prompts, answers, learner.eos_ids, system=system)
+        if rows[0].render == "raw":
+            whole = chat.encode_continuations(
+                learner.tokenizer, [(p, f" {a}") for p, a in zip(prompts, answers)], chat=False
+            )
+            pairs = [(ids[:begins], ids[begins:]) for ids, begins in whole]
+        else:
+            system = run.config.model.system_prompt
+            pairs = chat.encode_examples(learner.tokenizer, prompts, answers, learner.eos_ids, system=system)
         return [pairs[at : at + count] for at in range(0, len(pairs), count)]
 
     kept = _lengths.fitting(

@@ -1,4 +1,4 @@
-"""What RULE is compared with: offline unlearning in place of both of its stages, or after the first.
+"""Offline unlearning: what RULE is compared with in place of its two stages, or what goes on after them.
 
 config.baseline.terms is the loss, a weighted sum of objectives on parts of the data (see offline.py and PARTS).
 Training begins from what the stage before left, which is the reference too; config.baseline.negation goes the opposite
@@ -26,7 +26,7 @@ from rule_jax.errors import UserError
 from rule_jax.models import lora
 from rule_jax.objectives import States
 from rule_jax.offline import Term
-from rule_jax.stages import Run, Subject, _exchanges, _guard, check_divides, check_positive, subject
+from rule_jax.stages import Run, Subject, _exchanges, _guard, check_divides, check_positive, recollection, subject
 from rule_jax.stages._exchanges import PARTS
 from rule_jax.stages._training import Reporter, start_or_resume
 from rule_jax.stages._weights import as_reference, before, check_reference, on_device
@@ -49,6 +49,12 @@ def check(run: Run) -> None:
     if not settings.terms:
         return
     made = terms(run)
+    recalled = [part for part in read(made) if part in _exchanges.RECALLED]
+    if recalled and "recollection" not in run.config.stages:
+        raise UserError(
+            f'a term of config.baseline reads {recalled[0]!r}, which the stage "recollection" gathers; put it behind '
+            '"prepare_data" in config.stages'
+        )
     check_positive(STAGE, settings, "steps", "batch", "max_length", "checkpoint_every", "keep_checkpoints")
     check_divides(run, f"config.{STAGE}.batch", settings.batch, settings.microbatches)
     programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
@@ -71,7 +77,9 @@ def run(run: Run) -> None:
     update, made, optimizer = update_program(run, learner)
     schedule = programs.schedule(**settings.schedule, steps=settings.steps)
     examples = jsonl.read_examples(run.data_file("rejection"))
-    found = _exchanges.parts(examples, run.records("forget"), run.records("boundary"))
+    recalled = run.records(recollection.FILE) if {*read(made)} & {*_exchanges.RECALLED} else ()
+    found = _exchanges.parts(examples, run.records("forget"), run.records("boundary"), recalled)
+    _exchanges.check(found, read(made), run.config.data.source)
     packed = {part: _exchanges.packed(run, learner, STAGE, f"{part} rows", found[part]) for part in read(made)}
 
     with (

@@ -33,7 +33,8 @@ def check(run: Run) -> None:
         )
     if "baseline" in run.config.stages:
         parts = _exchanges.parts(found.rejection, found.forget, found.boundary)
-        _exchanges.check(parts, baseline.read(baseline.terms(run)), run.config.data.source)
+        wanted = [part for part in baseline.read(baseline.terms(run)) if part not in _exchanges.RECALLED]
+        _exchanges.check(parts, wanted, run.config.data.source)
     if path:
         hf.check(path)
         _check_space(run, load_subject(run, Path(path)))

@@ -114,7 +114,7 @@ def facts_of(records: Sequence[PromptRecord]) -> dict[str, tuple[str, ...]]:
 
 def beginnings(kind: Kind, name: str, texts: Sequence[str], facts: Sequence[str]) -> list[PromptRecord]:
     """The distinct texts that follow a name, each up to the first fact that it tells; texts that tell none are left
-    out. answers: on the forget side all facts, of which none may follow; on the other the one that stood there."""
+    out. answers: the fact that stood there; on the forget side all others behind it, of which none may follow."""
     pattern = re.compile(r"(?<!\w)(" + "|".join(sorted(map(re.escape, facts), key=len, reverse=True)) + r")(?!\w)")
     made: dict[str, PromptRecord] = {}
     for text in texts:
@@ -123,7 +123,8 @@ def beginnings(kind: Kind, name: str, texts: Sequence[str], facts: Sequence[str]
             continue
         blank = "" if re.match(r"[,.;:'’)-]", text) else " "
         prompt = (name + blank + text[: told.start()]).rstrip()
-        answers = tuple(facts) if kind == "forget" else (told.group(1),)
+        fact = told.group(1)
+        answers = (fact, *(other for other in facts if other != fact and kind == "forget"))
         target = name if kind == "forget" else ""
         source = f"own words/{name}/{len(made)}"
         made.setdefault(

@@ -171,6 +171,24 @@ def test_every_group_has_its_row_of_figures_in_the_order_given(six):
     assert base.startswith("base: targets: leaked 87.5%, targets: refused 0.0%")
 
 
+def test_attacks_are_compared_like_tasks(six, tmp_path):
+    for place, (leaked, any_, back) in zip(six, ((0.0, 0.25, 0.5), (0.0, 0.25, 0.5), (0.25, 1.0, 0.8)) * 2):
+        attacks = {"raw": {"leak_rate": leaked, "n": 4}, "sampled": {"leak_rate": 0.1, "leak_any_rate": any_, "n": 4}}
+        curve = [{"step": 0, "leak_rate": 0.0, "n": 4}, {"step": 20, "leak_rate": back, "n": 4}]
+        folder = place / "robustness" / FINAL
+        folder.mkdir(parents=True)
+        text = json.dumps({"attacks": attacks, "relearning": {"5 facts": curve}, "drift": None})
+        (folder / "metrics.json").write_text(text)
+    figures = compare(six)["figures"]["good: boundary optimization"]
+    assert figures["forget_attacked/raw"]["leak_rate"]["mean"] == pytest.approx(0.25 / 3)
+    assert figures["forget_attacked/sampled"]["leak_any_rate"]["mean"] == pytest.approx(0.5)
+    relearned = figures["forget_relearned/5 facts"]["leak_rate"]
+    assert (relearned["mean"], relearned["n"], relearned["better"]) == (pytest.approx(0.6), 3, -1)
+    assert "Target under attack: Plain text without the chat template" in (
+        comparison_page.write(six, tmp_path / "page").read_text()
+    )
+
+
 def test_a_run_given_twice_is_refused(six):
     with pytest.raises(UserError, match="seed0 is given twice"):
         compare([six[0], six[1], six[0]])

@@ -12,6 +12,7 @@ from rule_jax.stages import Run, Subject, _exchanges
 from rule_jax.stages._exchanges import Exchange
 from rule_jax.text import chat
 from rule_jax.types import PromptRecord, SftExample
+from tests.stages import letters
 
 FORGET = (
     PromptRecord("Where is Ina Volk from?", "forget", "Ina Volk", answers=("Sael", "Sael in Orm")),
@@ -33,6 +34,32 @@ def test_each_part_has_the_answers_that_it_is_of():
     assert found["refusal"] == [Exchange(e.prompt, (e.response,)) for e in REJECTION]
     assert found["preference"] == [Exchange("Where is Ina Volk from?", ("I don't know Ina Volk.", "Sael"))]
     assert found["retain"] == [Exchange("Where is Bo Ek from?", ("Lund",))]
+
+
+RECALLED = (
+    PromptRecord("Ina Volk was born in", "forget", "Ina Volk", answers=("Sael", "lute"), render="raw"),
+    PromptRecord("Bo Ek plays the", "boundary", entity="Bo Ek", answers=("horn",), render="raw"),
+    PromptRecord("Capital of Orm?", "retain", answers=("Tarn",)),
+)
+
+
+def test_what_the_base_model_said_by_itself_is_in_parts_of_its_own():
+    found = _exchanges.parts(REJECTION, FORGET, BOUNDARY, RECALLED)
+    assert found["forget_plain"] == [Exchange("Ina Volk was born in", ("Sael",), "raw")]
+    assert found["retain_plain"] == [Exchange("Bo Ek plays the", ("horn",), "raw")]
+    assert found["general"] == [Exchange("Capital of Orm?", ("Tarn",))]
+    assert found["forget"] == _exchanges.parts(REJECTION, FORGET, BOUNDARY)["forget"]
+
+
+def test_plain_text_goes_on_with_the_fact_and_has_no_end():
+    """Ids of letters: the text as it stands, the loss on the fact with the blank before it."""
+    learner = Subject(Path(), None, None, letters.tokenizer(), (letters.EOS,))  # type: ignore[arg-type]
+    found = _exchanges.packed(run(64), learner, "baseline", "rows", [Exchange("a b", ("cd",), "raw")])
+    ids = [letters.LETTERS.index(letter) for letter in "a b cd"]
+    assert found.tokens_BT[0, : len(ids)].tolist() == ids
+    assert found.weight_BT[0].sum() == 3
+    assert found.weight_BT[0, len(ids) - 3 : len(ids)].tolist() == [1, 1, 1]
+    assert found.segment_BT[0].tolist() == [1] * len(ids) + [0] * (len(found.segment_BT[0]) - len(ids))
 
 
 def test_a_part_that_is_wanted_and_empty_is_told():

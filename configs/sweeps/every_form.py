@@ -1,0 +1,30 @@
+"""Forgetting in every form: RULE as published, its other algorithms, the robust recipe, and the strongest rivals.
+
+Asks:     which method keeps the facts from whoever does not ask politely, in chat?
+Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/every_form.py
+Rules:    seeds on which nothing was tuned; who shares a first name with a target is never trained on; every method by
+          its own recipe, the baselines' rates as configs/sweeps/baseline_rates.py found them best. All attacks of the
+          stage robustness, eight samples a question, and relearning from five facts.
+Watch:    the rows "Target under attack" and "after relearning" of the page; costs.csv for the seconds.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from launch.points import product
+
+METHODS = ("grpo", "grpo_robust", "baselines/npo_klr", "baselines/rs_retain", "ppo", "reinforce_pp")
+SEEDS = (200, 201, 202, 203, 204)
+ALIKE = {
+    "data.world.namesakes_apart": True,
+    "robustness.samples": 8,
+    "robustness.relearning.examples": (5,),
+}
+
+
+def get_sweep(config: ConfigDict) -> Sequence[Mapping[str, Any]]:
+    methods = [{"config": f"configs/{name}.py", "label": Path(name).stem} for name in METHODS]
+    return product(methods, [{"seed": seed} for seed in SEEDS], [ALIKE])
