@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from rule_jax import microbatches, scoring
 from rule_jax.models.decoder import Model, Params
 from rule_jax.objectives import Coefficients, Distributions, LogProbs, Objective, States
-from rule_jax.ops.logprobs import token_logprobs
 from rule_jax.ops.teacher import Taught, taught
 from rule_jax.programs import Loss, cast
 from rule_jax.types import Packed
@@ -76,10 +75,7 @@ def _seen(
     """What an objective reads, as `reads` says; no gradient reaches the reference."""
 
     def logprobs(params: Params) -> jax.Array:
-        def look(hidden_BND: jax.Array, tokens_BN: jax.Array) -> jax.Array:
-            return token_logprobs(hidden_BND, model.head(params), tokens_BN, chunk=chunk)[0]
-
-        return scoring.of_sequences(packed, (model.packed_hidden(params, packed),), look)
+        return scoring.sequence_logprobs(model, params, packed, chunk)
 
     match reads:
         case LogProbs(reference=False):

@@ -23,7 +23,6 @@ from rule_jax.models.decoder import Model, Params
 from rule_jax.models.tuning import Tuning, full
 from rule_jax.objectives import Objective
 from rule_jax.ops import checksums
-from rule_jax.ops.logprobs import token_logprobs
 from rule_jax.ops.token_statistics import TokenStatistics, token_statistics
 from rule_jax.types import Packed, Prompts, Rollout
 
@@ -320,12 +319,7 @@ def packed_loss(model: Model, objective: Objective, *, chunk: int | None, dtype:
     def apply(
         params: Params, reference: Params, packed: Packed, coefficients: Coefficients
     ) -> tuple[jax.Array, Metrics]:
-        params = cast(params, dtype)
-
-        def look(hidden_BND: jax.Array, tokens_BN: jax.Array) -> jax.Array:
-            return token_logprobs(hidden_BND, model.head(params), tokens_BN, chunk=chunk)[0]
-
-        logprobs_BT = scoring.of_sequences(packed, (model.packed_hidden(params, packed),), look)
+        logprobs_BT = scoring.sequence_logprobs(model, cast(params, dtype), packed, chunk)
         return objective.loss(logprobs_BT, packed, coefficients)
 
     return Loss(objective.weigh, apply, functools.partial(cuts.of_packed, model.config))

@@ -34,6 +34,16 @@ def logprobs(
     return _of_answers(packing, first_B1G[:, 0], after_BT), _of_answers(packing, entropy_B1, entropy_BT)
 
 
+def sequence_logprobs(model: Model, params: Params, packed: Packed, chunk: int | None) -> jax.Array:
+    """logprobs_BT of whole sequences, in nats, float32: [b, t] that of tokens_BT[b, t], as `of_sequences` says. chunk:
+    as of `ops.logprobs.by_chunks`."""
+
+    def look(hidden_BND: jax.Array, tokens_BN: jax.Array) -> jax.Array:
+        return token_logprobs(hidden_BND, model.head(params), tokens_BN, chunk=chunk)[0]
+
+    return of_sequences(packed, (model.packed_hidden(params, packed),), look)
+
+
 def of_sequences(packed: Packed, states: tuple[jax.Array, ...], look: Callable[..., Any]) -> Any:
     """What `look` makes of the states that predict the tokens of whole sequences, a tree of [B, T]; 0 at a row's first
     token, and where `packed` says that nothing is asked for, which is then not looked at.
