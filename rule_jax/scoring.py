@@ -35,8 +35,10 @@ def logprobs(
 
 
 def sequence_logprobs(model: Model, params: Params, packed: Packed, chunk: int | None) -> jax.Array:
-    """logprobs_BT of whole sequences, in nats, float32: [b, t] that of tokens_BT[b, t], as `of_sequences` says. chunk:
-    as of `ops.logprobs.by_chunks`."""
+    """logprobs_BT of whole sequences, in nats, float32: [b, t] that of tokens_BT[b, t], as `of_sequences` says.
+
+    chunk: as of `ops.logprobs.by_chunks`.
+    """
 
     def look(hidden_BND: jax.Array, tokens_BN: jax.Array) -> jax.Array:
         return token_logprobs(hidden_BND, model.head(params), tokens_BN, chunk=chunk)[0]
