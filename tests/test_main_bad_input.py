@@ -255,8 +255,15 @@ def test_a_negative_number_of_tokens_at_once_is_refused_before_any_work(refused,
 
 
 @pytest.mark.parametrize("stage", ["rejection_steering", "boundary_optimization"])
-def test_no_microbatches_are_refused(refused, tmp_path, stage):
-    assert_says(refused(GRPO, f"--config.{stage}.microbatches=0"), f"config.{stage}.", "microbatches=0")
+def test_a_negative_number_of_microbatches_is_refused(refused, tmp_path, stage):
+    line = refused(GRPO, f"--config.{stage}.microbatches=-1")
+    assert_says(line, f"config.{stage}.", "microbatches=-1", "0 to go by size")
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_parts_of_a_rollout_are_refused(refused, tmp_path):
+    line = refused(GRPO, "--config.boundary_optimization.rollout_parts=0")
+    assert_says(line, "config.boundary_optimization.", "rollout_parts=0", "at least 1")
     assert not (tmp_path / "run").exists()
 
 

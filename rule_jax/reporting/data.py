@@ -198,7 +198,7 @@ def _answers(workdir: Path, model: str) -> list[dict[str, Any]]:
 def attacked(report: Mapping[str, Any], model: str) -> dict[str, dict[str, float]]:
     """{task: {metric: value}} of a model's attacks, as if each were a task of its own: "forget_attacked/<attack>", and
     "forget_relearned/<curve>", what leaks at the end of it. report: as from `collect`."""
-    found = report["robustness"].get(model, {})
+    found = report.get("robustness", {}).get(model, {})
     tables = {f"forget_attacked/{attack}": row for attack, row in found.get("attacks", {}).items()}
     tables |= {f"forget_relearned/{name}": curve[-1] for name, curve in found.get("relearning", {}).items()}
     return {

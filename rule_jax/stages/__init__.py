@@ -120,8 +120,10 @@ def check_divides(run: Run, what: str, rows: int, parts: int = 1, called: str = 
     """Raises UserError unless `rows` can be cut into parts (as the config calls them) and spread over the mesh. parts:
     0 for as many as their size makes, which divides any."""
     ways = sharding.row_shards(run.mesh)
-    if parts < 0 or (not parts and called != "microbatches"):
-        raise UserError(f"{what} is cut into {called}={parts}: it must be at least 1")
+    by_size = called == "microbatches"
+    if parts < (0 if by_size else 1):
+        least = "at least 1, or 0 to go by size" if by_size else "at least 1"
+        raise UserError(f"{what} is cut into {called}={parts}: it must be {least}")
     parts = parts or 1
     if rows < 1 or rows % (ways * parts):
         raise UserError(
