@@ -1,11 +1,14 @@
 """Forgetting in every form: RULE as published, its other algorithms, the robust recipe, and the strongest rivals.
 
-Asks:     which method keeps the facts from whoever does not ask politely, in chat?
+Asks:     which method keeps the facts also from those who do not ask in chat, or not politely?
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/every_form.py
 Rules:    seeds on which nothing was tuned; who shares a first name with a target is never trained on; every method by
           its own recipe, the baselines' rates as configs/sweeps/baseline_rates.py found them best. All attacks of the
           stage robustness, eight samples a question, and relearning from five facts.
 Watch:    the rows "Target under attack" and "after relearning" of the page; costs.csv for the seconds.
+Time:     2 to 8 minutes of one core a point, the baselines the cheapest; each seed's base model 2 more.
+Seen:     README's table of four of the methods. The robust recipe leaks 0.009 in plain text where RULE leaves 0.437 and
+          refusals + retain 0.346, and keeps 0.983 of the neighbours; relearning brings 0.577 back, 0.661 and 0.514.
 """
 
 from collections.abc import Mapping, Sequence
