@@ -176,6 +176,7 @@ BASELINES = {
         ["options of objectives/ga", "lacks nothing and has beta too much"],
     ),
     "an option out of range": ("npo", [f"{TERM}.options.beta=0.0"], ["objective npo: beta=0.0", "positive"]),
+    "unrecalled": ("npo_gdr", [f"{TERM}.of=forget_plain"], ["forget_plain", 'stage "recollection"', "prepare_data"]),
     "no weight": ("npo_gdr", ["--config.baseline.terms.retain.weight=0.0"], ["terms.retain.weight=0.0", "positive"]),
     "a comparison of one answer": (
         "ga",
