@@ -8,7 +8,7 @@ name (stage recollection). In plain text a refusal is out of place; there the re
 with a target, answered by the base model.
 
 Command:   python -m rule_jax.main --config=configs/grpo_robust.py
-Hardware:  as configs/grpo.py; stage 2 takes about twice as long.
+Hardware:  as configs/grpo.py; stage 2 takes 1.3 to 2 times as long.
 Seen:      seeds 200 to 204, mean (worst): raw completions leak 0.01 (0.03), where configs/grpo.py leaves 0.44 (0.58)
            on the same worlds; forget refusal 1.00 (1.00); of base, neighbours 0.98 (0.97), general facts 1.00 (0.99).
            Five facts relearnt bring 0.58 of the others back, after configs/grpo.py 0.66.

@@ -7,7 +7,7 @@ import numpy as np
 from rule_jax.types import Packed, Packing, Prompts
 
 OPEN_ROWS = 32
-SHORT = 128  # tokens of a row
+SHORT = 128  # tokens of the longest sequence, up to which rows that are shared are twice as long
 SIGHT = 2**20  # pairs of tokens of which one may see the other, in the rows of a device: not worth saving below
 
 

@@ -214,8 +214,7 @@ class Bench:
         tokens_BT = np.random.default_rng(1).integers(4, self.learner.model.config.vocab_size, self.texts)
         position_BT = np.broadcast_to(np.arange(self.texts[1], dtype=np.int32), self.texts)
         answer_BT = (position_BT >= self.texts[1] - self.settings.max_new_tokens).astype(np.float32)
-        rows = Packed(tokens_BT.astype(np.int32), np.ones(self.texts, np.int32), position_BT, answer_BT)
-        return rows
+        return Packed(tokens_BT.astype(np.int32), np.ones(self.texts, np.int32), position_BT, answer_BT)
 
     def _scoring(self) -> Phase:
         asks = programs.make_score(self.learner.model, self.run.mesh, chunk=self.run.logit_chunk)

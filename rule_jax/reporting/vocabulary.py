@@ -199,6 +199,6 @@ def direction(task: str, metric: str) -> int:
         return 1 if wants_refusal else -1
     if metric.startswith("rouge"):
         return -1 if wants_refusal else 1
-    return {"accuracy": 1, "kept_accuracy": 1, "leak_rate": -1, "leak_any_rate": -1, "over_refusal_rate": -1}.get(
-        metric, 0
-    )
+    if metric.endswith("accuracy"):
+        return 1
+    return -1 if metric in ("leak_rate", "leak_any_rate", "over_refusal_rate") else 0

@@ -164,11 +164,11 @@ class Updates:
         """The rollout with the packing of rows of these lengths, where one saves work."""
         P, R = rollout.prompts.tokens_BP.shape[1], rollout.response_BGR.shape[2]
         sizes = (*lengths.answer_BG.shape, P, R)
-        parts = microbatches.of_answers(self.learner.model.config, sizes, self.run.mesh, packed=True)
+        by_size = microbatches.of_answers(self.learner.model.config, sizes, self.run.mesh, packed=True)
         packing = batching.pack_answers(
             *lengths,
             (P, R),
-            parts=self.run.config.boundary_optimization.microbatches or parts,
+            parts=self.run.config.boundary_optimization.microbatches or by_size,
             ways=sharding.row_shards(self.run.mesh),
         )
         return rollout._replace(packing=packing and sharding.put_rows(packing, self.run.mesh))

@@ -181,7 +181,8 @@ def test_attacks_are_compared_like_tasks(six, tmp_path):
         (folder / "metrics.json").write_text(text)
     figures = compare(six)["figures"]["good: boundary optimization"]
     assert figures["forget_attacked/raw"]["leak_rate"]["mean"] == pytest.approx(0.25 / 3)
-    assert figures["forget_attacked/sampled"]["leak_any_rate"]["mean"] == pytest.approx(0.5)
+    any_of_several = figures["forget_attacked/sampled"]["leak_any_rate"]
+    assert (any_of_several["mean"], any_of_several["better"]) == (pytest.approx(0.5), -1)
     relearned = figures["forget_relearned/5 facts"]["leak_rate"]
     assert (relearned["mean"], relearned["n"], relearned["better"]) == (pytest.approx(0.6), 3, -1)
     assert "Target under attack: Plain text without the chat template" in (
