@@ -37,6 +37,7 @@ def get_config() -> ConfigDict:
         "moments_dtype": "float32",  # Adam's; bfloat16 halves their memory
         "reference_memory": "device",  # of the KL reference; host: it comes to the device once a step and goes again
         "remat": False,  # recompute blocks in the backward pass: less memory, a third more work
+        "attention": "einsum",  # or xla, cudnn (on GPUs), splash (on TPUs): rule_jax/ops/kernels.py
         "logit_chunk": 0,  # tokens whose logits exist at once, of a prompt's answers or a packed row; 0: 1 GiB a device
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -96,6 +97,29 @@ def spread(x: jax.Array, *axes: str) -> jax.Array:
     """
     mesh = jax.sharding.get_abstract_mesh()
     return x if mesh.size < 2 else jax.lax.with_sharding_constraint(x, PartitionSpec(BATCH, *axes))
+
+
+def per_device(attend: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """Attention (as ops.attention.attention) that each device of the mesh of `traced_on` does for its own rows and
+    heads: for kernels that XLA cannot split. Key heads that the devices cannot share out are repeated first."""
+
+    def on_mesh(
+        q_BTHC: jax.Array, k_BSKC: jax.Array, v_BSKC: jax.Array, mask_BTS: jax.Array, **numbers: Any
+    ) -> jax.Array:
+        mesh = jax.sharding.get_abstract_mesh()
+        if mesh.size < 2:
+            return attend(q_BTHC, k_BSKC, v_BSKC, mask_BTS, **numbers)
+        if k_BSKC.shape[2] % mesh.shape["tensor"]:
+            k_BSKC, v_BSKC = (jnp.repeat(x, q_BTHC.shape[2] // x.shape[2], axis=2) for x in (k_BSKC, v_BSKC))
+        heads = PartitionSpec(BATCH, None, "tensor")
+        return jax.shard_map(
+            functools.partial(attend, **numbers),
+            in_specs=(heads, heads, heads, PartitionSpec(BATCH)),
+            out_specs=heads,
+            check_vma=False,  # a Pallas call does not say over which axes its result varies
+        )(q_BTHC, k_BSKC, v_BSKC, mask_BTS)
+
+    return on_mesh
 
 
 def row_shards(mesh: Mesh) -> int:

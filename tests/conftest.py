@@ -37,7 +37,7 @@ import pytest
 
 from rule_jax import plugin, sharding
 from rule_jax.models import decoder
-from rule_jax.models.decoder import Model, Params
+from rule_jax.models.decoder import Execution, Model, Params
 from rule_jax.models.layers import DecoderConfig, Sight
 from rule_jax.ops.rope import Rope
 
@@ -60,8 +60,8 @@ CONFIG = {
 
 
 @functools.cache
-def _tiny(remat: bool, changes: tuple[tuple[str, Any], ...]) -> tuple[Model, Params]:
-    model = decoder.make(DecoderConfig(**{**CONFIG, **dict(changes)}), remat=remat)
+def _tiny(execution: Execution, changes: tuple[tuple[str, Any], ...]) -> tuple[Model, Params]:
+    model = decoder.make(DecoderConfig(**{**CONFIG, **dict(changes)}), execution)
     rng = np.random.default_rng(0)
 
     def draw(path: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
@@ -73,8 +73,12 @@ def _tiny(remat: bool, changes: tuple[tuple[str, Any], ...]) -> tuple[Model, Par
 
 @pytest.fixture(scope="session")
 def tiny() -> Callable[..., tuple[Model, Params]]:
-    """tiny(remat=False, **changes to CONFIG) -> (model, params): no parameter at its start, not even biases."""
-    return lambda remat=False, **changes: _tiny(remat, tuple(sorted(changes.items(), key=lambda change: change[0])))
+    """tiny(decoder.DEFAULT, **changes to CONFIG) -> (model, params): no parameter at its start, not even biases."""
+
+    def made(execution: Execution = decoder.DEFAULT, **changes: Any) -> tuple[Model, Params]:
+        return _tiny(execution, tuple(sorted(changes.items(), key=lambda change: change[0])))
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -92,6 +92,11 @@ SETTINGS = {
     "word for a number": (["--config.seed=first"], ["config.seed", "first"]),
     "fraction for a count": (["--config.rejection_steering.steps=2.5"], ["config.rejection_steering.steps", "2.5"]),
     "word for a switch": (["--config.model.remat=perhaps"], ["config.model.remat", "perhaps"]),
+    "unknown attention": (["--config.model.attention=flash"], ["config.model.attention='flash'", "einsum, xla, cudnn"]),
+    "another machine's attention": (
+        ["--config.model.attention=cudnn"],
+        ["config.model.attention='cudnn' runs on a gpu alone", "einsum"],
+    ),
     "unknown flag": (["--wrokdir=x"], ["wrokdir", "workdir"]),
     "stray argument": (["grpo"], ["unexpected argument 'grpo'", "--name=value"]),
     "group of one": (

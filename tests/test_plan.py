@@ -227,3 +227,18 @@ def test_a_slice_that_is_not_here_is_planned_for(path):
     assert refused.returncode == 2
     assert "--topology=v5e:3 is not known" in refused.stderr.splitlines()[-1]
     assert "v6e:2x2 to 16x16" in refused.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_splash_keeps_no_scores_on_a_slice(path):
+    """Compiled for four chips, each with its rows and heads: prompts of 1024 tokens in an update."""
+    pytest.importorskip("libtpu")
+    settings = {**SMALL, "model.path": path, "mesh.fsdp": 2, "mesh.tensor": 2}
+    settings |= {"boundary_optimization.max_prompt_tokens": 1024, "boundary_optimization.max_new_tokens": 128}
+    needed = {}
+    for kernel in ("einsum", "splash"):
+        flags = [f"--config.{key}={value}" for key, value in {**settings, "model.attention": kernel}.items()]
+        done = command("--topology=v5e:2x2", "--programs=update", "--json", *flags)
+        assert done.returncode == 0, done.stderr
+        (needed[kernel],) = json.loads(done.stdout)["programs"]
+    assert needed["splash"]["kinds"]["temporaries"] < 0.8 * needed["einsum"]["kinds"]["temporaries"]

@@ -32,15 +32,13 @@ __all__ = [
 ]
 
 
-def load(
-    path: str | Path, mesh: Mesh | None = None, dtype: Any = jnp.float32, remat: bool = False
-) -> tuple[Model, Params]:
+def load(path: str | Path, mesh: Mesh | None = None, dtype: Any = jnp.float32) -> tuple[Model, Params]:
     """The model of an HF directory and its parameters, on `mesh` (default: one device), in `dtype`.
 
     Raises UserError when a file is missing or unreadable, the architecture is not supported, a tensor is missing,
     unexpected or of another shape than config.json implies, or the mesh does not fit the model.
     """
-    model = load_model(path, remat=remat)
+    model = load_model(path)
     mesh = mesh or jax.make_mesh(
         (1, 1, 1), sharding.AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3, devices=jax.devices()[:1]
     )

@@ -8,16 +8,16 @@ from typing import Any
 from rule_jax import files, plugin
 from rule_jax.errors import UserError
 from rule_jax.models import decoder
-from rule_jax.models.decoder import Model
+from rule_jax.models.decoder import DEFAULT, Execution, Model
 
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 WRAPPED = ("text_config", "vision_config", "audio_config")
 
 
-def load_model(path: str | Path, *, remat: bool = False) -> Model:
+def load_model(path: str | Path, execution: Execution = DEFAULT) -> Model:
     """The Model that a directory's config.json describes, without its weights. Raises UserError as `load` does."""
     hf = read_config(path)
-    return decoder.make(family(hf).config(hf), remat=remat)
+    return decoder.make(family(hf).config(hf), execution)
 
 
 def read_config(path: str | Path) -> dict[str, Any]:

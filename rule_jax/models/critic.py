@@ -16,9 +16,13 @@ from rule_jax.models.decoder import Model, Params
 from rule_jax.ops.logprobs import Head
 
 
-def make(policy: Model, *, remat: bool = False) -> Model:
-    """The critic's Model for a policy. Its parameters are the policy's but for ends/head, and value/head_VD [1, D]."""
-    headless = decoder.make(dataclasses.replace(policy.config, tied_embeddings=True), remat=remat)
+def make(policy: Model) -> Model:
+    """The critic's Model for a policy, computed as that is.
+
+    Its parameters are the policy's but for ends/head, and value/head_VD [1, D].
+    """
+    config = dataclasses.replace(policy.config, tied_embeddings=True)
+    headless = decoder.make(config, policy.execution)
 
     def init(key: jax.Array) -> Params:
         return {**headless.init(key), "value": _value_head(policy.config.width)}

@@ -19,8 +19,8 @@ from flax import linen as nn
 from rule_jax import sharding
 from rule_jax.models.layers import Block, DecoderConfig, Ends, Rotation
 from rule_jax.models.layouts import of_layers, unstacked
-from rule_jax.ops import rope
-from rule_jax.ops.attention import attention, shared_prefix_attention, within
+from rule_jax.ops import kernels, rope
+from rule_jax.ops.attention import shared_prefix_attention, within
 from rule_jax.ops.logprobs import Head, project
 from rule_jax.ops.masked import length_mask
 from rule_jax.ops.shapes import check
@@ -49,6 +49,20 @@ class View(NamedTuple):
     masks: Any
 
 
+class Execution(NamedTuple):
+    """How a Model is computed, which changes its results by rounding alone.
+
+    remat: each block is computed again in the backward pass, instead of its insides being kept.
+    attention: what computes it in all but decoding, a name of ops.kernels.
+    """
+
+    remat: bool = False
+    attention: str = "einsum"
+
+
+DEFAULT = Execution()
+
+
 class Model(NamedTuple):
     """A decoder as pure functions of its parameters.
 
@@ -65,6 +79,7 @@ class Model(NamedTuple):
     """
 
     config: DecoderConfig
+    execution: Execution
     axes: Any
     init: Callable[[jax.Array], Params]
     logits: Callable[..., jax.Array]
@@ -76,14 +91,15 @@ class Model(NamedTuple):
     head: Callable[[Params], Head]
 
 
-def make(config: DecoderConfig, *, remat: bool = False) -> Model:
-    """The Model of a configuration. remat: recompute each block in the backward pass instead of keeping its insides."""
+def make(config: DecoderConfig, execution: Execution = DEFAULT) -> Model:
+    """The Model of a configuration."""
     block, ends = Block(config), Ends(config)
     unroll = config.layers if config.layers <= UNROLLED else 1
     sight_of_layer = [config.sights[layer % len(config.sights)] for layer in range(config.layers)]
     sights = tuple(dict.fromkeys(sight_of_layer))
     kind_L = np.array([sights.index(sight) for sight in sight_of_layer], np.int32)
     caps = {"scale": config.attention_scale, "softcap": config.attention_softcap}
+    kernel = kernels.make(execution.attention, sharding.per_device)
 
     def boxed(key: jax.Array) -> dict[str, Any]:
         key_ends, key_layers = jax.random.split(key)
@@ -113,7 +129,7 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
             view = views[0] if kind is None else jax.tree.map(lambda *each: jax.lax.select_n(kind, *each), *views)
             return block.apply(layer, x, view.rotation, partial(attend, view.masks))  # type: ignore[return-value]
 
-        body = jax.checkpoint(body) if remat else body
+        body = jax.checkpoint(body) if execution.remat else body
         kinds = jnp.asarray(kind_L) if len(views) > 1 else None
         scanned = of_layers(params), kinds
         if layers < config.layers:
@@ -156,7 +172,7 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
             )
             for sight in sights
         ]
-        return views, lambda mask, q, k, v: attention(q, k, v, mask, **caps)
+        return views, lambda mask, q, k, v: kernel.attention(q, k, v, mask, **caps)
 
     def logits(params: Params, tokens_BT: jax.Array, mask_BT: jax.Array | None = None) -> jax.Array:
         mask_BT = jnp.ones(tokens_BT.shape, bool) if mask_BT is None else mask_BT.astype(bool)
@@ -216,8 +232,8 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
             def samples(x: jax.Array) -> jax.Array:
                 return x[:, P:].reshape(B, G, fed, *x.shape[2:])
 
-            of_prompt = attention(q[:, :P], k[:, :P], v[:, :P], masks[0], **caps)
-            of_samples = shared_prefix_attention(
+            of_prompt = kernel.attention(q[:, :P], k[:, :P], v[:, :P], masks[0], **caps)
+            of_samples = kernel.shared_prefix_attention(
                 samples(q), (k[:, :P], v[:, :P]), masks[1], (samples(k), samples(v)), masks[2], **caps
             )
             return jnp.concatenate([of_prompt, of_samples.reshape(B, G * fed, *q.shape[2:])], axis=1)
@@ -272,6 +288,7 @@ def make(config: DecoderConfig, *, remat: bool = False) -> Model:
 
     return Model(
         config=config,
+        execution=execution,
         axes=_logical_axes(jax.eval_shape(boxed, jax.random.key(0))),
         init=init,
         logits=logits,

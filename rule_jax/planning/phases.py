@@ -24,7 +24,7 @@ from rule_jax.models import lora
 from rule_jax.ops.work import Work, work
 from rule_jax.planning.machines import Ceilings, seconds
 from rule_jax.planning.needs import peak
-from rule_jax.stages import TRAINING, Run, Subject, boundary_optimization, rejection_steering
+from rule_jax.stages import TRAINING, Run, Subject, boundary_optimization, load_model, rejection_steering
 from rule_jax.stages._scoring import score
 from rule_jax.stages._updates import Updates, lengths_of
 from rule_jax.stages._weights import as_reference, on_device
@@ -291,7 +291,7 @@ def checked(config: Any, place: Path) -> Run:
 def subject(run: Run, *, decodes: bool) -> Subject:
     """The model of the directory; a tokenizer only for phases that decode answers."""
     path = Path(run.config.model.path)
-    model = hf.load_model(path, remat=run.config.model.remat)
+    model = load_model(run, path)
     tokenizer = chat.load_tokenizer(path, "plain") if decodes else None
     return Subject(path, model, lora.make(model, **run.config.lora), tokenizer, hf.eos_ids(path))
 

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rule_jax import batching, hf, offline, programs, sharding
+from rule_jax import batching, offline, programs, sharding
 from rule_jax.errors import UserError
 from rule_jax.models import lora
 from rule_jax.models.layouts import laid_out
-from rule_jax.stages import Run, Subject, baseline, boundary_optimization, rejection_steering
+from rule_jax.stages import Run, Subject, baseline, boundary_optimization, load_model, rejection_steering
 from rule_jax.stages._likelihood import ALTERNATIVES
 from rule_jax.stages._updates import Updates
 from rule_jax.types import Packed, Prompts, Rollout
@@ -217,5 +217,5 @@ def subject(run: Run) -> Subject:
     if not run.config.model.path:
         raise UserError("config.model.path is empty: name a directory with the config.json of the model to plan for")
     path = Path(run.config.model.path)
-    model = hf.load_model(path, remat=run.config.model.remat)
+    model = load_model(run, path)
     return Subject(path, model, lora.make(model, **run.config.lora), tokenizer=None, eos_ids=(0,))

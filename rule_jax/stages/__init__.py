@@ -15,8 +15,9 @@ from rule_jax import files, hf, processes, sharding, telemetry, trackers
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.models import lora
-from rule_jax.models.decoder import Model
+from rule_jax.models.decoder import Execution, Model
 from rule_jax.models.tuning import Tuning
+from rule_jax.ops import kernels
 from rule_jax.text import chat
 from rule_jax.types import PromptRecord
 
@@ -45,6 +46,25 @@ class Run:
         if name not in ("float32", "bfloat16"):
             raise UserError(f"config.model.compute_dtype={name!r}: it must be auto, float32 or bfloat16")
         return jnp.dtype(name)
+
+    @property
+    def execution(self) -> Execution:
+        """How config.model wants its models computed."""
+        settings, platform = self.config.model, self.mesh.devices.flat[0].platform
+        limits = kernels.LIMITS.get(settings.attention)
+        where = f"config.model.attention={settings.attention!r}"
+        if limits is None:
+            raise UserError(f"{where}: it must be one of {', '.join(kernels.LIMITS)}")
+        if limits.platform and limits.platform != platform:
+            raise UserError(
+                f"{where} runs on a {limits.platform} alone, and this is a {platform}; einsum runs anywhere"
+            )
+        if limits.dtypes and self.compute_dtype.name not in limits.dtypes:
+            raise UserError(
+                f"{where} computes in {' or '.join(limits.dtypes)}, and config.model.compute_dtype makes it "
+                f"{self.compute_dtype.name}"
+            )
+        return Execution(settings.remat, settings.attention)
 
     @property
     def logit_chunk(self) -> int | None:
@@ -95,11 +115,21 @@ class Subject:
     eos_ids: tuple[int, ...]
 
 
+def load_model(run: Run, path: Path) -> Model:
+    """The Model of a directory, computed as config.model says. Raises UserError where it cannot be."""
+    model = hf.load_model(path, run.execution)
+    if model.config.attention_softcap is not None and not kernels.LIMITS[model.execution.attention].caps:
+        raise UserError(
+            f"config.model.attention={model.execution.attention!r} has no soft cap on its scores, which {path} has; "
+            "take einsum, or splash on a TPU"
+        )
+    return model
+
+
 def load_subject(run: Run, path: Path) -> Subject:
     """Everything about a model directory but its weights. Raises UserError naming what it lacks."""
-    settings = run.config.model
-    model, eos_ids = hf.load_model(path, remat=settings.remat), hf.eos_ids(path)
-    tokenizer = chat.load_tokenizer(path, settings.chat_template)
+    model, eos_ids = load_model(run, path), hf.eos_ids(path)
+    tokenizer = chat.load_tokenizer(path, run.config.model.chat_template)
     chat.check_vocabulary(tokenizer, path, model.config.vocab_size, eos_ids)
     return Subject(
         path=path, model=model, tuning=lora.make(model, **run.config.lora), tokenizer=tokenizer, eos_ids=eos_ids
@@ -113,7 +143,7 @@ def subject(run: Run) -> Subject:
 
 def check_model(run: Run) -> None:
     """Raises UserError for settings of config.model that stages read alike."""
-    _ = run.compute_dtype, run.logit_chunk
+    _ = run.compute_dtype, run.logit_chunk, run.execution
 
 
 def check_divides(run: Run, what: str, rows: int, parts: int = 1, called: str = "microbatches") -> None:

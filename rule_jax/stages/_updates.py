@@ -62,7 +62,7 @@ class Updates:
             algorithm = algorithm._replace(scored=True)
         self.run, self.learner, self.algorithm, self.replay = run, learner, algorithm, settings.replay
         self.per_rollout = algorithm.epochs * algorithm.minibatches
-        self.critic = critics.make(learner.model, remat=run.config.model.remat) if algorithm.value_loss else None
+        self.critic = critics.make(learner.model) if algorithm.value_loss else None
         self.optimizer = programs.optimizer(**settings.optimizer, moments_dtype=run.config.model.moments_dtype)
         self.rate = programs.schedule(**settings.schedule, steps=settings.steps)
         shared = {"temperature": settings.temperature, "chunk": run.logit_chunk, "dtype": run.compute_dtype}

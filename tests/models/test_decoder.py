@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rule_jax.models import decoder
-from rule_jax.models.decoder import UNROLLED
+from rule_jax.models.decoder import UNROLLED, Execution
 from rule_jax.models.layers import Block, RMSNorm, Sight
 from rule_jax.ops import rope
 from rule_jax.ops.attention import attention
@@ -229,7 +229,7 @@ def test_rows_of_a_batch_do_not_see_each_other(tiny):
 
 def test_remat_changes_neither_values_nor_gradients(tiny):
     def run(remat):
-        model, params = tiny(remat=remat, layers=1)
+        model, params = tiny(Execution(remat=remat), layers=1)
 
         def scalar(params):
             return jnp.sum(jnp.sin(model.response_hidden(params, PROMPTS, RESPONSE)))
