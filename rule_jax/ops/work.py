@@ -5,6 +5,7 @@ backward pass counts, since it is done.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, jaxprs_in_params
@@ -27,7 +28,8 @@ class Work(NamedTuple):
 def work(jaxpr: Jaxpr | ClosedJaxpr, *, trips: int) -> Work:
     """The work of a jaxpr. trips: how often the body of a `while` runs, which no jaxpr says.
 
-    Of the branches of a condition the larger counts.
+    Of the branches of a condition the larger counts, so that blocks which a Pallas kernel passes over count too. What
+    is behind a custom call, as cuDNN's attention, counts nothing.
     """
     total = Work()
     for equation in (jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr).eqns:
@@ -37,10 +39,22 @@ def work(jaxpr: Jaxpr | ClosedJaxpr, *, trips: int) -> Work:
         elif name == "cond":
             total += max(work(branch, trips=trips) for branch in params["branches"])
         else:
-            count = params["length"] if name == "scan" else trips if name == "while" else 1
             for inner in jaxprs_in_params(params):
-                total += work(inner, trips=trips).times(count)
+                total += work(inner, trips=trips).times(_times(name, params, trips))
     return total
+
+
+def _times(name: str, params: Mapping[str, Any], trips: int) -> int:
+    """How often an equation runs the jaxprs that it holds, on all devices together."""
+    if name == "scan":
+        return params["length"]
+    if name == "while":
+        return trips
+    if name == "shard_map":
+        return params["mesh"].size
+    if name == "pallas_call":
+        return math.prod(params["grid_mapping"].grid)
+    return 1
 
 
 def _product(equation: Any) -> Work:

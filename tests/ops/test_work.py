@@ -2,7 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 
+from rule_jax import sharding
+from rule_jax.ops import kernels
 from rule_jax.ops.work import Work, work
 
 A, B = jax.ShapeDtypeStruct((3, 5), jnp.float32), jax.ShapeDtypeStruct((5, 7), jnp.float32)
@@ -50,3 +53,20 @@ def test_a_gradient_is_twice_the_forward_pass_and_remat_once_more():
     assert forward_and_back.flops == 3 * ONE.flops
     again = count(jax.value_and_grad(jax.checkpoint(loss), argnums=(0, 1)), A, B)
     assert again.flops == 4 * ONE.flops
+
+
+def test_what_each_device_does_counts_for_all_of_them(eight_devices):
+    mesh = sharding.make_mesh(data=8, fsdp=1, tensor=1)
+    rows = jax.ShapeDtypeStruct((24, 5), jnp.float32)
+    local = jax.shard_map(jnp.matmul, mesh=mesh, in_specs=(P("data"), P()), out_specs=P("data"))
+    assert count(local, rows, B) == ONE.times(8)
+
+
+def test_a_kernel_of_blocks_counts_all_of_them():
+    """Splash on two rows, four heads, two by two blocks of 512: two products forward; backward seven, and one of each
+    row with itself."""
+    q, mask = jax.ShapeDtypeStruct((2, 1024, 4, 128), jnp.float32), jax.ShapeDtypeStruct((2, 1024, 1024), bool)
+    attend, pairs = kernels.make("splash").attention, 2 * 4 * 1024 * 1024
+    assert count(lambda q, mask: attend(q, q, q, mask), q, mask).flops == 2 * 2 * 128 * pairs
+    gradient = jax.grad(lambda q, mask: attend(q, q, q, mask).sum())
+    assert count(gradient, q, mask).flops == 2 * 128 * (9 * pairs + 2 * 4 * 1024)
