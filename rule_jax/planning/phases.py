@@ -25,6 +25,7 @@ from rule_jax.ops.work import Work, work
 from rule_jax.planning.machines import Ceilings, seconds
 from rule_jax.planning.needs import peak
 from rule_jax.stages import TRAINING, Run, Subject, boundary_optimization, load_model, rejection_steering
+from rule_jax.stages._likelihood import cut
 from rule_jax.stages._scoring import score
 from rule_jax.stages._updates import Updates, lengths_of
 from rule_jax.stages._weights import as_reference, on_device
@@ -210,30 +211,35 @@ class Bench:
             parts.append(Part(updates.update_critic.trace(critic, (), *rest), runs=runs))  # type: ignore[attr-defined]
         return parts
 
-    def _packed(self) -> Packed:
-        tokens_BT = np.random.default_rng(1).integers(4, self.learner.model.config.vocab_size, self.texts)
-        position_BT = np.broadcast_to(np.arange(self.texts[1], dtype=np.int32), self.texts)
-        answer_BT = (position_BT >= self.texts[1] - self.settings.max_new_tokens).astype(np.float32)
-        return Packed(tokens_BT.astype(np.int32), np.ones(self.texts, np.int32), position_BT, answer_BT)
+    def _packed(self, rows: int) -> Packed:
+        shape = rows, self.texts[1]
+        tokens_BT = np.random.default_rng(1).integers(4, self.learner.model.config.vocab_size, shape)
+        position_BT = np.broadcast_to(np.arange(shape[1], dtype=np.int32), shape)
+        answer_BT = (position_BT >= shape[1] - self.settings.max_new_tokens).astype(np.float32)
+        return Packed(tokens_BT.astype(np.int32), np.ones(shape, np.int32), position_BT, answer_BT)
 
     def _scoring(self) -> Phase:
         asks = programs.make_score(self.learner.model, self.run.mesh, chunk=self.run.logit_chunk)
-        packed = sharding.put_rows(self._packed(), self.run.mesh)
+        batches, rows = cut(self.run, *self.texts)
+        packed = sharding.put_rows(self._packed(rows), self.run.mesh)
         asked_BTA = sharding.put_rows(np.asarray(packed.tokens_BT)[..., None], self.run.mesh)
         params = on_device(self.reference)  # plain parameters as the evaluation has them: stacked, in the compute dtype
         arguments = params, packed, packed.segment_BT, asked_BTA
 
         def parts() -> list[Part]:
-            return [Part(asks.trace(*arguments))]  # type: ignore[attr-defined]
+            return [Part(asks.trace(*arguments), runs=batches)]  # type: ignore[attr-defined]
 
-        return Phase("score", lambda: jax.block_until_ready(asks(*arguments)), parts, math.prod(self.texts))
+        def all_of_them() -> Any:
+            return [jax.block_until_ready(asks(*arguments)) for _ in range(batches)]
+
+        return Phase("score", all_of_them, parts, batches * rows * self.texts[1])
 
     def _sft(self) -> Phase:
         update, objective, optimizer = rejection_steering.update_program(self.run, self.learner)
         base = self.updates.read_by_model(self.reference)
         key, start = jax.random.key(0), self.training.policy.params
         state = [programs.init_state(self.learner.tuning, self.run.mesh, optimizer, start, key)]
-        rows = sharding.put_rows(batching.asking(self._packed()), self.run.mesh)
+        rows = sharding.put_rows(batching.asking(self._packed(self.texts[0])), self.run.mesh)
         arguments = base, rows, np.float32(1e-4), objective.coefficients
 
         def one() -> None:

@@ -14,7 +14,7 @@ from rule_jax.errors import UserError
 from rule_jax.models import lora
 from rule_jax.models.layouts import laid_out
 from rule_jax.stages import Run, Subject, baseline, boundary_optimization, load_model, rejection_steering
-from rule_jax.stages._likelihood import ALTERNATIVES
+from rule_jax.stages._likelihood import ALTERNATIVES, rows_at_once
 from rule_jax.stages._updates import Updates
 from rule_jax.types import Packed, Prompts, Rollout
 
@@ -110,8 +110,7 @@ def programs_of(run: Run) -> Iterator[Program]:
     if "evaluate" in run.config.stages:
         rest = {"parameters": shapes.whole}
         yield _generation("answers", shapes, run.config.evaluate.batch, 1, ANSWER, rest, "evaluate")
-        ways = sharding.row_shards(run.mesh)
-        rows = max(1, run.config.evaluate.score_tokens // (TEXT * ways)) * ways
+        rows = rows_at_once(run, TEXT)
         batch = shapes.packed(rows, TEXT), shapes.rows(rows, TEXT), shapes.rows(rows, TEXT, ALTERNATIVES)
         score = programs.make_score(shapes.model, run.mesh, chunk=run.logit_chunk)
         given = {"scoring copy": shapes.base, "batch": batch}

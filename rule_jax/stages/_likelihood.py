@@ -174,16 +174,13 @@ class Scorer:
 
     def _batches(self, trees: Sequence[_Tree]) -> list[_Batch]:
         """Everything, the longest rows first. All batches of one row size have one shape."""
-        ways = sharding.row_shards(self.run.mesh)
         waiting = sorted(trees, key=len, reverse=True)
         made: list[_Batch] = []
         sizes = _sizes(len(waiting[0]), sum(map(len, waiting))) if waiting else []
         for size, smaller in zip(sizes, [*sizes[1:], 0]):
             room: list[int] = []
             placed = [_place(tree, room, size) for tree in waiting if len(tree) > smaller]
-            most = max(1, self.run.config.evaluate.score_tokens // (size * ways)) * ways
-            batches = -(-len(room) // most)
-            rows = -(-len(room) // (max(batches, 1) * ways)) * ways  # equal batches: the last is not mostly empty
+            batches, rows = cut(self.run, len(room), size)
             room += [size] * (batches * rows - len(room))
             placed += [_place(tree, room, size, grow=False) for tree in waiting if len(tree) <= smaller]
             spots = [(tree, spot) for tree, spot in zip(waiting, placed) if spot is not None]
@@ -193,6 +190,18 @@ class Scorer:
             done = {id(tree) for tree, _ in spots}
             waiting = [tree for tree in waiting if id(tree) not in done]
         return made
+
+
+def rows_at_once(run: Run, size: int) -> int:
+    """How many rows of a size are scored at once: at most config.evaluate.score_tokens tokens, a row on each device."""
+    ways = sharding.row_shards(run.mesh)
+    return max(1, run.config.evaluate.score_tokens // (size * ways)) * ways
+
+
+def cut(run: Run, rows: int, size: int) -> tuple[int, int]:
+    """(batches, rows in each) for rows of a size; equal batches, so that the last is not mostly empty."""
+    ways, batches = sharding.row_shards(run.mesh), -(-rows // rows_at_once(run, size))
+    return batches, -(-rows // (max(batches, 1) * ways)) * ways
 
 
 def _trees(texts: Sequence[_Text]) -> list[_Tree]:
