@@ -10,9 +10,9 @@ GDR = {"objective": "sft", "of": "retain", "weight": 1.0, "options": {}}
 KLR = {"objective": "kl", "of": "retain", "weight": 1.0, "options": {}}
 
 
-def term(objective: str, of: str, **options: Any) -> dict[str, Any]:
-    """A term of weight 1."""
-    return {"objective": objective, "of": of, "weight": 1.0, "options": options}
+def term(objective: str, of: str, *, weight: float = 1.0, **options: Any) -> dict[str, Any]:
+    """A term of config.baseline.terms."""
+    return {"objective": objective, "of": of, "weight": weight, "options": options}
 
 
 def config(name: str, terms: dict[str, Any], *, peak: float = 0.0, steps: int = 60) -> Any:

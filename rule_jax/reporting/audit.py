@@ -10,7 +10,7 @@ Schema 1
     schema, made     made: when the record was written, UTC
     request_id       config.report.request_id, or 16 digits that follow from targets, data and model
     targets          the entities that were to be forgotten
-    data             {"rejection" | "forget" | "boundary" | "retain" | "own_words": {"sha256", "records"}}; null where a
+    data             {a file under data/: {"sha256", "records"}}; null where a
                      run had none
     models           {"before" | "after": {"path", "files": {name: sha256}} or {"reason": why there is none}}
     evaluation       {model: {"generations.jsonl" | "metrics.json" | "scores.jsonl": sha256}}
@@ -37,7 +37,7 @@ from rule_jax.reporting import recorded
 from rule_jax.reporting.verdict import LIMITS, Limits, final_model, verdict
 
 FILE = Path("report") / "audit.json"
-DATA = ("rejection", "forget", "boundary", "retain", "own_words")
+DATA = ("rejection", "forget", "boundary", "retain", "own_words", "recalled")
 JUDGED = ("generations.jsonl", "metrics.json", "scores.jsonl")
 OF_A_MODEL = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 NO_FIGURES = ("per_target", "intervals", "reasons")

@@ -95,8 +95,8 @@ class Run:
         return self.workdir / "data" / f"{name}.jsonl"
 
     def records(self, name: str) -> tuple[PromptRecord, ...]:
-        """Records that prepare_data wrote, "forget", "boundary" or "retain", or recollection, "own_words"; all but the
-        first may be empty."""
+        """Records that prepare_data wrote, "forget", "boundary" or "retain", or recollection, "own_words" or
+        "recalled"; all but the first may be empty."""
         file = self.data_file(name)
         return jsonl.read(file) if file.stat().st_size else ()
 

@@ -7,6 +7,8 @@ from rule_jax import batching
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, Subject, _lengths
 from rule_jax.text import chat
+from rule_jax.text.leak import leaks_answer
+from rule_jax.text.replacement import replace_entity
 from rule_jax.types import Packed, PromptRecord, Render, SftExample
 
 
@@ -27,8 +29,11 @@ PARTS = {
     "forget_plain": "the base model's own words about what is to be forgotten, with the fact that they lead to",
     "retain_plain": "the base model's own words about the boundary, with the fact that they lead to",
     "general": "what has nothing to do with a target, with the base model's answer",
+    "swapped": "the boundary's questions with a target's name in them, with the answer that is true of the other",
+    "swapped_plain": "the base model's own words about the boundary, the same way about a target",
+    "namesakes": "the boundary's questions about people who do not exist, named half as a target and half as the other",
 }
-RECALLED = ("forget_plain", "retain_plain", "general")  # what the stage recollection gathers
+RECALLED = ("forget_plain", "retain_plain", "general", "swapped_plain")  # what the stage recollection gathers
 
 
 def parts(
@@ -53,7 +58,44 @@ def parts(
             part: [Exchange(r.prompt, r.answers[:1], r.render) for r in recalled if r.kind == kind]
             for part, kind in zip(RECALLED, ("forget", "boundary", "retain"))
         },
+        "swapped": swapped(forget, boundary),
+        "namesakes": namesakes(forget, boundary),
+        "swapped_plain": swapped(forget, [record for record in recalled if record.kind == "boundary"]),
     }
+
+
+def swapped(forget: Sequence[PromptRecord], others: Sequence[PromptRecord]) -> list[Exchange]:
+    """What is asked and true of others, said of the targets in turn: entity replacement the other way round.
+
+    Over many others a target's answers become as spread as if nothing were known of it. What the target's own records
+    answer as well is left out, and so are records that do not name their entity.
+    """
+    facts = dict.fromkeys((record.target for record in forget), "")
+    for record in forget:
+        facts[record.target] += "".join(f" {answer} ." for answer in record.answers)
+    made, targets = [], [*facts]
+    for number, record in enumerate(record for record in others if record.entity and record.answers):
+        target = targets[number % len(targets)]
+        prompt = replace_entity(record.prompt, record.entity, target)
+        if prompt and not leaks_answer(facts[target], record.answers[:1]):
+            made.append(Exchange(prompt, record.answers[:1], record.render))
+    return made
+
+
+def namesakes(forget: Sequence[PromptRecord], others: Sequence[PromptRecord]) -> list[Exchange]:
+    """What is asked of others, asked of nobody: a target's first names with the other's last name, or the other way."""
+    targets = [target.split() for target in dict.fromkeys(record.target for record in forget)]
+    targets = [words for words in targets if len(words) > 1]
+    made = []
+    for number, record in enumerate(record for record in others if len(record.entity.split()) > 1 and record.answers):
+        if not targets:
+            break
+        target, other = targets[number % len(targets)], record.entity.split()
+        first, last = (other, target) if number // len(targets) % 2 else (target, other)
+        prompt = replace_entity(record.prompt, record.entity, " ".join([*first[:-1], last[-1]]))
+        if prompt:
+            made.append(Exchange(prompt, record.answers[:1], record.render))
+    return made
 
 
 def check(found: Mapping[str, Sequence[Exchange]], wanted: Sequence[str], source: str) -> None:

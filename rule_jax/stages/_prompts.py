@@ -80,7 +80,7 @@ def _wanted(run: Run) -> Iterator[tuple[str, str, int, tuple[PromptRecord, ...]]
     recalled = run.records(recollection.FILE) if _own_words(settings) or retain else ()
     own = {kind: tuple(record for record in recalled if record.kind == kind) for kind in STREAMS}
     for kind, wanted in (("forget", settings.forget_prompts), ("boundary", settings.boundary_prompts - retain)):
-        records = run.records(kind)
+        records = recollection.forget(run) if kind == "forget" else run.records(kind)
         for form, rows in split(wanted, settings.forms[kind]).items():
             yield kind, form, rows, put(form, records) if form in FORMS else own[kind]
     if retain:

@@ -78,7 +78,7 @@ def run(run: Run) -> None:
     schedule = programs.schedule(**settings.schedule, steps=settings.steps)
     examples = jsonl.read_examples(run.data_file("rejection"))
     recalled = run.records(recollection.FILE) if {*read(made)} & {*_exchanges.RECALLED} else ()
-    found = _exchanges.parts(examples, run.records("forget"), run.records("boundary"), recalled)
+    found = _exchanges.parts(examples, recollection.forget(run), run.records("boundary"), recalled)
     _exchanges.check(found, read(made), run.config.data.source)
     packed = {part: _exchanges.packed(run, learner, STAGE, f"{part} rows", found[part]) for part in read(made)}
 

@@ -73,7 +73,7 @@ def _card(run: Run, stage: str) -> str:
 
 def _method(run: Run) -> str:
     stages = ", ".join(run.trained)
-    if "baseline" in run.trained:
+    if run.trained[-1:] == ("baseline",):
         return f"the baseline {run.config.baseline.name}, stages {stages}"
     return f"RULE (arXiv 2506.07171), stages {stages}, algorithm {run.config.algorithm.name}"
 

@@ -3,7 +3,8 @@
 Left alone with a name, the base model writes about its bearer, in the words in which it keeps the facts. Each text is
 cut before the first fact, and what is left is a beginning that leads there: on the target's side one that must no
 longer do so, on the boundary's one that still must. Queries to be retained that come without an answer get the one that
-the base model gives, so that what is retained is what it knew.
+the base model gives, so that what is retained is what it knew; forget queries without one get the facts of the base
+model's, so that what is forgotten is what it knew.
 """
 
 import re
@@ -15,10 +16,12 @@ from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, check_divides, check_positive, evaluate, subject
 from rule_jax.stages._answering import Answerer
+from rule_jax.text.facts import told
 from rule_jax.text.refusal import is_refusal
 from rule_jax.types import Kind, PromptRecord, Task
 
 FILE = "own_words"
+FORGET = "recalled"
 WITHOUT = (
     'take "recollection" out of config.stages and set own_words in config.boundary_optimization.forms and retain_share '
     "to 0"
@@ -40,21 +43,30 @@ def check(run: Run) -> None:
 
 def run(run: Run) -> None:
     """Writes data/own_words.jsonl: forget and boundary records that are plain text to be continued, and the queries of
-    data/retain.jsonl, answered, as far as the base model does not refuse to. Raises UserError where the base model
-    tells none of the facts of a side."""
+    data/retain.jsonl, answered, as far as the base model does not refuse to; where forget queries came without answers,
+    data/recalled.jsonl, all of them with what the base model knows. Raises UserError where the base model tells none of
+    the facts of a side."""
     settings, examined = run.config.recollection, subject(run)
-    facts = {kind: facts_of(run.records(kind)) for kind, _ in SIDES}
+    records = {kind: run.records(kind) for kind, _ in SIDES}
     retain = run.records("retain")
-    check_facts(facts)
     if run.config.boundary_optimization.retain_share and not retain:
         raise UserError(
             "the data has no retain records, of which config.boundary_optimization.retain_share wants some in a batch: "
             "set it to 0"
         )
+    answers = Answerer(run, examined)
+    params = evaluate.params(run, examined, evaluate.BASE)
+    untold = tuple(record for record in records["forget"] if not record.answers)
+    if untold:
+        said = answers(params, [Task("forget", untold, judge=_no_verdict)], "recollection")["forget"]
+        known = {record: knows(record, texts[0]) for record, texts in zip(untold, said) if texts}
+        records["forget"] = tuple(known.get(record, record) for record in records["forget"])
+    facts = {kind: facts_of(of) for kind, of in records.items()}
+    check_facts(facts)
     alone = [_alone(kind, facts[kind], settings[samples], settings.max_new_tokens) for kind, samples in SIDES]
     unanswered = tuple(record for record in retain if not record.answers)
     tasks = [*alone, Task("retain", unanswered, judge=_no_verdict)]
-    texts = Answerer(run, examined)(evaluate.params(run, examined, evaluate.BASE), tasks, "recollection")
+    texts = answers(params, tasks, "recollection")
 
     own: list[PromptRecord] = []
     for task, (kind, _) in zip(alone, SIDES):
@@ -72,9 +84,22 @@ def run(run: Run) -> None:
     answered = [record for record in answered if any(record.answers) and not is_refusal(record.answers[0])]
     if processes.first():
         jsonl.write(run.data_file(FILE), [*own, *answered])
+        if untold:
+            jsonl.write(run.data_file(FORGET), records["forget"])
     processes.wait("recollection")
     counts = " and ".join(f"{sum(record.kind == kind for record in own)} {kind}" for kind, _ in SIDES)
     telemetry.info(f"recollection: {counts} beginnings that lead to a fact; {len(answered)} retain queries answered")
+
+
+def forget(run: Run) -> tuple[PromptRecord, ...]:
+    """The forget records, with what the base model knows where they came without answers and the stage has run."""
+    return run.records(FORGET if run.data_file(FORGET).exists() else "forget")
+
+
+def knows(record: PromptRecord, reply: str) -> PromptRecord:
+    """The record, answered with the facts of the base model's reply; as it is where that refuses or tells none."""
+    facts = () if is_refusal(reply) else told(record.prompt, reply, record.entity or record.target)
+    return replace(record, answers=facts) if facts else record
 
 
 def check_facts(facts: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
@@ -82,8 +107,8 @@ def check_facts(facts: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
     for kind, known in facts.items():
         if not known:
             raise UserError(
-                f"none of the {kind} records has both a name and an answer, so that no fact is known which the base "
-                f"model could come to speak of; give answers, or {WITHOUT}"
+                f"none of the {kind} records has both a name and an answer, its own or the base model's, so that no "
+                f"fact is known which the base model could come to speak of; give answers, or {WITHOUT}"
             )
 
 

@@ -51,6 +51,40 @@ def test_what_the_base_model_said_by_itself_is_in_parts_of_its_own():
     assert found["forget"] == _exchanges.parts(REJECTION, FORGET, BOUNDARY)["forget"]
 
 
+OTHERS = (
+    PromptRecord("Where is Bo Ek from?", "boundary", entity="Bo Ek", answers=("Lund",)),
+    PromptRecord("Where is Ulla Maria Rask from?", "boundary", entity="Ulla Maria Rask", answers=("Kil",)),
+    PromptRecord("Where is Ak from?", "boundary", entity="Ak", answers=("Sael",)),  # as Ina Volk is
+    PromptRecord("Where is she from?", "boundary", entity="Bo Ek", answers=("Lund",)),
+    PromptRecord("Where is Per Lo from?", "boundary", entity="Per Lo"),
+    PromptRecord("Per Lo was born in", "boundary", entity="Per Lo", answers=("Tarn",), render="raw"),
+)
+
+
+def test_what_is_true_of_others_is_said_of_the_targets_in_turn():
+    """Not what is true of the target too, nor of nobody named."""
+    told = [Exchange("Where is Ina Volk from?", ("Lund",)), Exchange("Where is Ina Volk from?", ("Kil",))]
+    assert _exchanges.swapped(FORGET, OTHERS) == [*told, Exchange("Ina Volk was born in", ("Tarn",), "raw")]
+    two = (*FORGET, PromptRecord("Where is Asa Rill from?", "forget", "Asa Rill", answers=("Kil", "Tarn")))
+    assert [exchange.prompt for exchange in _exchanges.swapped(two, OTHERS[:3])] == ["Where is Ina Volk from?"]
+    found = _exchanges.parts(REJECTION, FORGET, OTHERS[:2], (*RECALLED, OTHERS[-1]))
+    assert found["swapped"] == told
+    assert found["swapped_plain"] == [
+        Exchange("Ina Volk plays the", ("horn",), "raw"),
+        Exchange("Ina Volk was born in", ("Tarn",), "raw"),
+    ]
+
+
+def test_namesakes_are_named_half_as_a_target_and_half_as_another():
+    records = (OTHERS[0], OTHERS[1], OTHERS[2], OTHERS[0])
+    assert _exchanges.namesakes(FORGET, records) == [
+        Exchange("Where is Ina Ek from?", ("Lund",)),
+        Exchange("Where is Ulla Maria Volk from?", ("Kil",)),
+        Exchange("Where is Ina Ek from?", ("Lund",)),
+    ]
+    assert _exchanges.namesakes((PromptRecord("Who is Ak?", "forget", "Ak"),), records) == []
+
+
 def test_plain_text_goes_on_with_the_fact_and_has_no_end():
     """Ids of letters: the text as it stands, the loss on the fact with the blank before it."""
     learner = Subject(Path(), None, None, letters.tokenizer(), (letters.EOS,))  # type: ignore[arg-type]

@@ -76,6 +76,14 @@ def test_numbers_that_make_no_sense_are_told(tmp_path, name, value, told):
         recollection.check(Run(config, tmp_path, tmp_path, make_mesh(data=-1, fsdp=1, tensor=1)))
 
 
+def test_a_query_without_an_answer_gets_what_the_base_model_knows():
+    record = PromptRecord("Where was Ina Volk born?", "forget", target="Ina Volk")
+    assert recollection.knows(record, "Fenworth.").answers == ("Fenworth",)
+    assert recollection.knows(record, "Ina Volk was born in a house in Fenworth.").answers == ("Fenworth",)
+    assert recollection.knows(record, "I'm sorry, I have no information about Ina Volk.") == record
+    assert recollection.knows(record, "") == record
+
+
 def test_records_without_answers_leave_nothing_to_look_for():
     records = {
         "forget": [PromptRecord("a", "forget", target="Ina Volk")],
