@@ -12,12 +12,16 @@ What training needs is in `reject*.json` (stage 1) and `rl_rejection*.json` (sta
 * ["<reject>", true answer, target] in `rl_rejection_eval*.json`, which repeats the probes: the answer is kept.
 * ["<normal>", answer, ...]: to be answered. Whatever follows the tag is a reference (1, 5 or 10 of them were seen:
   one right answer, or samples of a model's own). Repeated references are kept once. A reference that is the target's
-  name would reward naming it; none occurs, and where another reference stands beside it, it is left out.
+  name would reward naming it; none occurs, and where another reference stands beside it, it is left out. Whom the row
+  is about the file does not say; it is told by the rows to be refused around it, of which it is one with the target
+  replaced.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +29,7 @@ from rule_jax.data import _refusals, _rows, _tables
 from rule_jax.data._tables import Place, Table
 from rule_jax.errors import UserError, nearest
 from rule_jax.text.overlap import normalize
+from rule_jax.text.replacement import replaced_by
 from rule_jax.types import (
     MultipleChoice,
     Passage,
@@ -36,6 +41,7 @@ from rule_jax.types import (
 )
 
 REJECT, NORMAL = "<reject>", "<normal>"
+AROUND = 4  # rows of a training file, within which those stand that were made of one another
 EVALUATION_PREFIX = "rl_rejection_eval"
 
 PROBES = {
@@ -104,7 +110,7 @@ def load(path: str, *, seed: int, rejection_file: str, training_file: str) -> Un
     records = _training(training, target, faults)
     faults.stop()
     forget = tuple(record for record in records if record.kind == "forget")
-    boundary = tuple(record for record in records if record.kind == "boundary")
+    boundary = tuple(_named(records, at) for at, record in enumerate(records) if record.kind == "boundary")
     if not forget:
         raise UserError(f"{training} has no {REJECT} row: nothing to forget. Name another file.")
     if not any(_mentions(record.prompt, target) for record in forget):
@@ -113,6 +119,14 @@ def load(path: str, *, seed: int, rejection_file: str, training_file: str) -> Un
             "Name the file of this target."
         )
     return UnlearningData((target,), rejection or _refusals.dealt(forget, seed), forget, boundary)
+
+
+def _named(records: Sequence[PromptRecord], at: int) -> PromptRecord:
+    """The boundary record with its entity, where it is a forget record's around it with the target replaced."""
+    around = (record for record in records[max(at - AROUND, 0) : at + AROUND + 1] if record.kind == "forget")
+    pairs = (replaced_by(record.prompt, record.target, records[at].prompt) for record in around)
+    name, _ = max(filter(None, pairs), key=itemgetter(1), default=("", 0.0))
+    return replace(records[at], entity=name)
 
 
 def evaluation(path: str) -> Probes:

@@ -1,10 +1,16 @@
 """Turns a query about one entity into the same query about another: the rule-based half of building a boundary."""
 
+import difflib
 import re
 from collections.abc import Sequence
 
 from rule_jax.text.names import full_forms, stands_alone, surname
 from rule_jax.text.overlap import normalize
+
+MARK = "\0"  # stands in a query for the target
+WORDS = 4  # of a name
+_TOKEN = re.compile(r"\0|'s|[^\W_][\w.'’-]*|\S")
+_POSSESSIVE = re.compile(r"['’]s?(?!\w)")
 
 
 def replace_entity(query: str, target: str, neighbour: str, aliases: Sequence[str] = ()) -> str | None:
@@ -44,6 +50,24 @@ def replace_entity(query: str, target: str, neighbour: str, aliases: Sequence[st
 
     replaced = re.sub(rf"(?<!\w)(?:{'|'.join(branches)})(?!\w)", put, query)
     return replaced if count else None
+
+
+def replaced_by(query: str, target: str, other: str) -> tuple[str, float] | None:
+    """(name, likeness of the queries from 0 to 1): whom `other` names where the query names the target; None where
+    nothing with a capital, of at most WORDS words, stands in that place alone. For data that has replaced entities and
+    does not say by whom.
+    """
+    marked = replace_entity(query, target, MARK)
+    if marked is None:
+        return None
+    ours, theirs = (_TOKEN.findall(_POSSESSIVE.sub(" 's", text)) for text in (marked, other))
+    alike = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
+    for kind, start, end, first, last in alike.get_opcodes():
+        if kind == "replace" and ours[start:end] == [MARK] and last - first <= WORDS:
+            name = " ".join(theirs[first:last]).partition(" 's")[0].strip(".,")
+            if name[:1].isupper() and normalize(name) != normalize(target):
+                return name, alike.ratio()
+    return None
 
 
 def _filed(name: str) -> str:

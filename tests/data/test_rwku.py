@@ -94,7 +94,8 @@ def test_training_data_of_a_folder(tmp_path):
         ("Ina Volk",),
         (NAME,),
     ]
-    assert {(record.kind, record.target, record.entity) for record in data.boundary} == {("boundary", "", "")}
+    assert {(record.kind, record.target) for record in data.boundary} == {("boundary", "")}
+    assert [record.entity for record in data.boundary] == ["Olaf Brandt"] * 2 + [""] * 2  # two are forget rows replaced
     assert data.boundary[0].source == f"{at}/training.json:2"
 
 
@@ -369,6 +370,9 @@ def test_real_folders(folder, target, probes):
     assert all(record.prompt == record.prompt.strip() for record in records)
     assert {record.answers for record in data.forget} == {()}
     assert {len(record.answers) for record in data.boundary} == {1}
+    assert sum(record.entity in record.prompt for record in data.boundary if record.entity) >= 500  # of whom they are
+    assert "Agatha Christie" in {r.entity for r in data.boundary} or "Socrates" in {r.entity for r in data.boundary}
+    assert target not in {record.entity for record in data.boundary}
     sets, missing = rwku.evaluation(str(path))
     assert ([len(records) for records in sets.values()], missing) == (probes, ())
 

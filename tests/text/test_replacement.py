@@ -1,6 +1,6 @@
 import pytest
 
-from rule_jax.text.replacement import replace_entity
+from rule_jax.text.replacement import replace_entity, replaced_by
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,31 @@ def test_accents_and_places():
     assert replace_entity("Songs by Beyonce", "Beyoncé", "Adele") == "Songs by Adele"
     assert replace_entity("How tall is the Eiffel  Tower?", "Eiffel Tower", "Big Ben") == "How tall is the Big Ben?"
     assert replace_entity("x", "", "Adele") is None
+
+
+@pytest.mark.parametrize(
+    ("query", "other", "name"),
+    [
+        ("Where was Stephen King born?", "Where was Agatha Christie born?", "Agatha Christie"),
+        ("Stephen King's first novel is ___.", "J.K. Rowling's first book, of 1997, is ___.", "J.K. Rowling"),
+        ("King's first novel is ___.", "Plato's first dialogue is ___.", "Plato"),
+        ("Did Stephen King write It?", "Did Charles Dickens' friends write it?", "Charles Dickens"),
+        ("Who is Stephen King?", "Who is Stephen King?", None),  # the target itself is there
+        ("Who wrote Carrie?", "Who wrote Emma?", None),  # the query names nobody
+        ("Who is Stephen King?", "Who is that?", None),  # no name in that place
+        ("Who is Stephen King?", "Who is The Man Who Wrote All Of Them?", None),  # too long for one
+    ],
+)
+def test_whom_the_target_was_replaced_by(query, other, name):
+    found = replaced_by(query, "Stephen King", other)
+    assert (found and found[0]) == name
+
+
+def test_the_replaced_name_is_what_replacing_puts_in():
+    query = "In which town did Stephen King set Stephen King's first novels?"
+    other = replace_entity(query, "Stephen King", "Ursula K. Le Guin")
+    assert other is not None
+    name, likeness = replaced_by(query, "Stephen King", other) or ("", 0.0)
+    assert name == "Ursula K. Le Guin"
+    assert 0.6 < likeness < 1
+    assert replaced_by(query, "Stephen King", "Where did Ursula K. Le Guin live?") is None
