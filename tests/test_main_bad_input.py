@@ -182,7 +182,12 @@ BASELINES = {
     ),
     "an option out of range": ("npo", [f"{TERM}.options.beta=0.0"], ["objective npo: beta=0.0", "positive"]),
     "unrecalled": ("npo_gdr", [f"{TERM}.of=forget_plain"], ["forget_plain", 'stage "recollection"', "prepare_data"]),
-    "no weight": ("npo_gdr", ["--config.baseline.terms.retain.weight=0.0"], ["terms.retain.weight=0.0", "positive"]),
+    "a weight below 0": ("npo_gdr", ["--config.baseline.terms.retain.weight=-1.0"], ["retain.weight=-1.0", "positive"]),
+    "no weight": (
+        "npo_gdr",
+        [f"--config.baseline.terms.{term}.weight=0.0" for term in ("forget", "retain")],
+        ["all terms of config.baseline have weight 0"],
+    ),
     "a comparison of one answer": (
         "ga",
         [f"{TERM}.objective=dpo"],

@@ -34,6 +34,7 @@ PARTS = {
     "namesakes": "the boundary's questions about people who do not exist, named half as a target and half as the other",
 }
 RECALLED = ("forget_plain", "retain_plain", "general", "swapped_plain")  # what the stage recollection gathers
+WORDED = ("forget_plain", "retain_plain", "swapped_plain")  # of which only it knows whether there is any
 
 
 def parts(

@@ -49,6 +49,8 @@ def check(run: Run) -> None:
     if not settings.terms:
         return
     made = terms(run)
+    if not made:
+        raise UserError("all terms of config.baseline have weight 0, so it would learn nothing; give one a weight")
     recalled = [part for part in read(made) if part in _exchanges.RECALLED]
     if recalled and "recollection" not in run.config.stages:
         raise UserError(
@@ -115,7 +117,7 @@ def run(run: Run) -> None:
 
 
 def terms(run: Run) -> dict[str, Term]:
-    """The terms of config.baseline. Raises UserError for what they cannot be made of."""
+    """The terms of config.baseline, without those of weight 0. Raises UserError for what they cannot be made of."""
     made = {}
     for name, term in run.config.baseline.terms.items():
         where = f"config.baseline.terms.{name}"
@@ -126,8 +128,10 @@ def terms(run: Run) -> dict[str, Term]:
                 f"{where}: objective={term.objective!r} of={term.of!r}; dpo compares two answers, which the part "
                 "'preference' has, and only dpo reads that"
             )
-        if not term.weight > 0:
-            raise UserError(f"{where}.weight={term.weight}: it must be positive; a term is left out by its absence")
+        if not term.weight >= 0:
+            raise UserError(f"{where}.weight={term.weight}: it must be positive, or 0 to leave the term out")
+        if not term.weight:
+            continue
         objective = plugin.make("objectives", {"name": term.objective, **term.options})
         made[name] = Term(objective, term.of, term.weight)
     return made

@@ -32,8 +32,8 @@ def check(run: Run) -> None:
             "in a batch; give some, or set config.boundary_optimization.boundary_prompts=0"
         )
     if "baseline" in run.config.stages:
-        parts = _exchanges.parts(found.rejection, found.forget, found.boundary)
-        wanted = [part for part in baseline.read(baseline.terms(run)) if part not in _exchanges.RECALLED]
+        parts = _exchanges.parts(found.rejection, found.forget, found.boundary, found.retain)
+        wanted = [part for part in baseline.read(baseline.terms(run)) if part not in _exchanges.WORDED]
         _exchanges.check(parts, wanted, run.config.data.source)
     if path:
         hf.check(path)
