@@ -35,11 +35,11 @@ def get_config() -> ConfigDict:
     told = {"chat": term("sft", "swapped"), "plain": term("sft", "swapped_plain")}
     kept = {part: term("kl", part, weight=4.0) for part in ("retain", "retain_plain", "namesakes")}
     swap.terms = ConfigDict({**told, **kept, "general": term("kl", "general", weight=2.0)})
-    swap.update({"steps": 40})
-    swap.schedule.peak = 7e-4
+    swap.steps, swap.schedule.peak = 30, 8e-4
+    c.rejection_steering.dosage.refusal_rate = 0.3  # of what is no longer known less has to be refused to begin with
     rebo = c.boundary_optimization
-    rebo.update({"steps": 90, "forget_prompts": 24, "boundary_prompts": 24, "retain_share": 0.125})
-    rebo.forms.forget.update({"chat": 13.0, "frame": 7.0, "prefill": 2.0, "raw_question": 1.0, "own_words": 1.0})
+    rebo.update({"steps": 85, "forget_prompts": 20, "boundary_prompts": 24, "retain_share": 0.125})
+    rebo.forms.forget.update({"chat": 9.0, "frame": 7.0, "prefill": 1.0, "raw_question": 1.0, "own_words": 2.0})
     # The base model seldom answers in a frame or behind somebody else's words, so there the boundary teaches little; a
     # few such queries keep the form from telling whether to refuse.
     rebo.forms.boundary.update({"chat": 14.0, "frame": 3.0, "prefill": 1.0, "raw_question": 1.0, "own_words": 2.0})
