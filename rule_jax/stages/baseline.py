@@ -1,4 +1,4 @@
-"""Offline unlearning: what RULE is compared with in place of its two stages, or what goes on after them.
+"""Offline unlearning: what RULE is compared with in place of its two stages, or what goes before or after them.
 
 config.baseline.terms is the loss, a weighted sum of objectives on parts of the data (see offline.py and PARTS).
 Training begins from what the stage before left, which is the reference too; config.baseline.negation goes the opposite
