@@ -38,11 +38,11 @@ def get_config() -> ConfigDict:
     swap.steps, swap.schedule.peak = 30, 8e-4
     c.rejection_steering.dosage.refusal_rate = 0.3  # of what is no longer known less has to be refused to begin with
     rebo = c.boundary_optimization
-    rebo.update({"steps": 85, "forget_prompts": 20, "boundary_prompts": 24, "retain_share": 0.125})
-    rebo.forms.forget.update({"chat": 9.0, "frame": 7.0, "prefill": 1.0, "raw_question": 1.0, "own_words": 2.0})
+    rebo.update({"steps": 95, "forget_prompts": 24, "boundary_prompts": 28, "retain_share": 0.125})
+    rebo.forms.forget.update({"chat": 13.0, "frame": 7.0, "prefill": 1.0, "raw_question": 1.0, "own_words": 2.0})
     # The base model seldom answers in a frame or behind somebody else's words, so there the boundary teaches little; a
     # few such queries keep the form from telling whether to refuse.
-    rebo.forms.boundary.update({"chat": 14.0, "frame": 3.0, "prefill": 1.0, "raw_question": 1.0, "own_words": 2.0})
+    rebo.forms.boundary.update({"chat": 17.0, "frame": 4.0, "prefill": 1.0, "raw_question": 1.0, "own_words": 2.0})
     c.algorithm.updates.minibatches = 2  # a rollout is the dear part: two updates learn more from it than one
     rule = {key: value for key, value in c.reward.to_dict().items() if key != "name"}
     c.reward = {"name": "robust", "rule": rule}
