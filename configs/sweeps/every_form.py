@@ -6,9 +6,9 @@ Rules:    seeds on which nothing was tuned; who shares a first name with a targe
           its own recipe, the baselines' rates as configs/sweeps/baseline_rates.py found them best. All attacks of the
           stage robustness, eight samples a question, and relearning from five facts.
 Watch:    the rows "Target under attack" and "after relearning" of the page; costs.csv for the seconds.
-Time:     2 to 8 minutes of one core a point, the baselines the cheapest; each seed's base model 2 more.
-Seen:     README's table of four of the methods. The robust recipe leaks 0.009 in plain text where RULE leaves 0.437 and
-          refusals + retain 0.346, and keeps 0.983 of the neighbours; relearning brings 0.577 back, 0.661 and 0.514.
+Time:     1 to 4 minutes of one core a point, the baselines the cheapest; each seed's base model 1 to 2 more.
+Seen:     README's table. In plain text the robust recipe leaks 0.006 where RULE leaves 0.393 and refusals + retain 0.307;
+          relearning brings 0.227 back, after RULE 0.668; it keeps 0.972 of the neighbours, RULE 0.965, the rival 0.985.
 """
 
 from collections.abc import Mapping, Sequence
