@@ -7,8 +7,9 @@ Rules:    seeds on which nothing was tuned; who shares a first name with a targe
           stage robustness, eight samples a question, and relearning from five facts.
 Watch:    the rows "Target under attack" and "after relearning" of the page; costs.csv for the seconds.
 Time:     1 to 4 minutes of one core a point, the baselines the cheapest; each seed's base model 1 to 2 more.
-Seen:     README's table. In plain text the robust recipe leaks 0.006 where RULE leaves 0.393 and refusals + retain 0.307;
-          relearning brings 0.227 back, after RULE 0.668; it keeps 0.972 of the neighbours, RULE 0.965, the rival 0.985.
+Seen:     README's table. In plain text the robust recipe leaks 0.006 where RULE leaves 0.393 and refusals + retain
+          0.307; relearning brings 0.227 back, after RULE 0.668; it keeps 0.972 of the neighbours, RULE 0.965, the
+          rival 0.985.
 """
 
 from collections.abc import Mapping, Sequence
