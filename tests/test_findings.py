@@ -1,7 +1,7 @@
 """What the paper found, seen on the default world without help (slow: whole runs in real processes, some ten minutes).
 
 Rejection Steering over-refuses; without it no refusal is ever sampled; without boundary data everything is refused. And
-beyond the paper: what is forgotten in every form is gone from plain text too.
+beyond the paper: what is forgotten in every form is gone from plain text too, and five facts bring little of it back.
 """
 
 import json
@@ -62,7 +62,7 @@ def test_without_boundary_data_everything_is_refused(tmp_path):
 
 
 def test_rollouts_in_every_form_forget_in_plain_text_too(tmp_path):
-    run("configs/grpo_robust.py", tmp_path / "run")
+    run("configs/grpo_robust.py", tmp_path / "run", "--config.robustness.relearning.examples=(5,)")
     base, final = (figures(tmp_path / "run", model) for model in ("base", "boundary_optimization"))
     assert base["forget_raw"]["leak_rate"] > 0.9
     assert final["forget_raw"]["leak_rate"] <= 0.05  # configs/grpo.py leaves a third and more
@@ -70,3 +70,6 @@ def test_rollouts_in_every_form_forget_in_plain_text_too(tmp_path):
     assert final["forget_cloze"]["leak_rate"] <= 0.02
     assert final["neighbor"]["accuracy"] >= 0.95 * base["neighbor"]["accuracy"]
     assert final["general"]["accuracy"] >= 0.97 * base["general"]["accuracy"]
+    attacked = json.loads((tmp_path / "run/robustness/boundary_optimization/metrics.json").read_text())
+    (curve,) = attacked["relearning"].values()
+    assert curve[-1]["leak_rate"] < 0.4  # after configs/grpo.py two thirds in the mean, 0.5 to 0.9 of five seeds
