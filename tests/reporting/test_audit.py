@@ -44,6 +44,7 @@ def test_the_record_says_what_was_erased_and_how_well(run):
         "boundary": 1,
         "retain": None,
         "own_words": None,
+        "recalled": None,
     }
     # sha256 of b"before" and b"after", by coreutils
     before, after = (found["models"][name]["files"] for name in ("before", "after"))
