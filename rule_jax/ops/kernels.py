@@ -130,60 +130,39 @@ def _blocks(queries: int, keys: int) -> splash.BlockSizes:
     )
 
 
-def _each_with_its_prefix(attend: Attend) -> Callable[..., jax.Array]:
-    """Shared-prefix attention in which every sample has a copy of the prefix's keys and values, of one layer at a
-    time: for kernels that look at every pair."""
-
-    def shared_prefix(
-        q_BGRHC: jax.Array,
-        prefix: tuple[jax.Array, jax.Array],
-        prefix_mask_BRP: jax.Array,
-        suffix: tuple[jax.Array, jax.Array],
-        suffix_mask_RS: jax.Array,
-        **caps: float | None,
-    ) -> jax.Array:
-        B, G, R = q_BGRHC.shape[:3]
-        P, S = prefix[0].shape[1], suffix[0].shape[2]
-
-        def joined(of_prompt: jax.Array, own: jax.Array) -> jax.Array:
-            repeated = jnp.broadcast_to(of_prompt[:, None], (B, G, *of_prompt.shape[1:]))
-            return jnp.concatenate([repeated, own], axis=2).reshape(B * G, P + S, *own.shape[3:])
-
-        k, v = map(joined, prefix, suffix)
-        mask = jnp.concatenate(
-            [jnp.broadcast_to(prefix_mask_BRP, (B, R, P)), jnp.broadcast_to(suffix_mask_RS, (B, R, S))], axis=2
-        )
-        out = attend(q_BGRHC.reshape(B * G, R, *q_BGRHC.shape[3:]), k, v, jnp.repeat(mask, G, axis=0), **caps)
-        return out.reshape(q_BGRHC.shape)
-
-    return shared_prefix
+Pair = tuple[jax.Array, jax.Array]  # keys and values
 
 
-def _in_one_run(attend: Attend) -> Callable[..., jax.Array]:
-    """Shared-prefix attention as one run of queries over the prefix and all suffixes, none seeing another's: for
-    kernels that pass over what nobody sees."""
+def _each_with_its_prefix(
+    q_BGRHC: jax.Array, prefix: Pair, prefix_mask_BRP: jax.Array, suffix: Pair, suffix_mask_RS: jax.Array
+) -> tuple[jax.Array, ...]:
+    """What `attention` takes for attention over a shared prefix: every sample is a row, with a copy of the prefix's
+    keys and values, of one layer at a time. For kernels that look at every pair."""
+    B, G, R = q_BGRHC.shape[:3]
+    P, S = prefix[0].shape[1], suffix[0].shape[2]
 
-    def shared_prefix(
-        q_BGRHC: jax.Array,
-        prefix: tuple[jax.Array, jax.Array],
-        prefix_mask_BRP: jax.Array,
-        suffix: tuple[jax.Array, jax.Array],
-        suffix_mask_RS: jax.Array,
-        **caps: float | None,
-    ) -> jax.Array:
-        B, G, R = q_BGRHC.shape[:3]
-        P, S = prefix[0].shape[1], suffix[0].shape[2]
-        k, v = (
-            jnp.concatenate([of_prompt, own.reshape(B, G * S, *own.shape[3:])], axis=1)
-            for of_prompt, own in zip(prefix, suffix)
-        )
-        own_GRGS = jnp.eye(G, dtype=bool)[:, None, :, None] & suffix_mask_RS[None, :, None, :]
-        of_prefix = jnp.broadcast_to(prefix_mask_BRP[:, None], (B, G, R, P)).reshape(B, G * R, P)
-        of_suffix = jnp.broadcast_to(own_GRGS.reshape(G * R, G * S), (B, G * R, G * S))
-        mask = jnp.concatenate([of_prefix, of_suffix], axis=2)
-        return attend(q_BGRHC.reshape(B, G * R, *q_BGRHC.shape[3:]), k, v, mask, **caps).reshape(q_BGRHC.shape)
+    def joined(of_prompt: jax.Array, own: jax.Array) -> jax.Array:
+        repeated = jnp.broadcast_to(of_prompt[:, None], (B, G, *of_prompt.shape[1:]))
+        return jnp.concatenate([repeated, own], axis=2).reshape(B * G, P + S, *own.shape[3:])
 
-    return shared_prefix
+    of_prefix, of_suffix = jnp.broadcast_to(prefix_mask_BRP, (B, R, P)), jnp.broadcast_to(suffix_mask_RS, (B, R, S))
+    mask = jnp.repeat(jnp.concatenate([of_prefix, of_suffix], axis=2), G, axis=0)
+    return q_BGRHC.reshape(B * G, R, *q_BGRHC.shape[3:]), *map(joined, prefix, suffix), mask
+
+
+def _in_one_run(
+    q_BGRHC: jax.Array, prefix: Pair, prefix_mask_BRP: jax.Array, suffix: Pair, suffix_mask_RS: jax.Array
+) -> tuple[jax.Array, ...]:
+    """The same as one run of queries over the prefix and all suffixes, none seeing another's. For kernels that pass
+    over what nobody sees."""
+    B, G, R = q_BGRHC.shape[:3]
+    P, S = prefix[0].shape[1], suffix[0].shape[2]
+    pairs = (jnp.concatenate([x, own.reshape(B, G * S, *own.shape[3:])], axis=1) for x, own in zip(prefix, suffix))
+    own_GRGS = jnp.eye(G, dtype=bool)[:, None, :, None] & suffix_mask_RS[None, :, None, :]
+    of_prefix = jnp.broadcast_to(prefix_mask_BRP[:, None], (B, G, R, P)).reshape(B, G * R, P)
+    of_suffix = jnp.broadcast_to(own_GRGS.reshape(G * R, G * S), (B, G * R, G * S))
+    mask = jnp.concatenate([of_prefix, of_suffix], axis=2)
+    return q_BGRHC.reshape(B, G * R, *q_BGRHC.shape[3:]), *pairs, mask
 
 
 def _same(attend: Attend) -> Attend:
@@ -195,9 +174,13 @@ def make(name: str, per_device: Callable[[Attend], Attend] = _same) -> Kernel:
     cannot split itself. Raises KeyError for a name that there is not."""
     if name == "einsum":
         return Kernel(einsum.attention, einsum.shared_prefix_attention)
-    attend, shared_prefix = {
+    attend, laid = {
         "xla": (_dot_product("xla", 1), _each_with_its_prefix),
         "cudnn": (_dot_product("cudnn", 8), _each_with_its_prefix),
         "splash": (per_device(_splash), _in_one_run),
     }[name]
-    return Kernel(attend, shared_prefix(attend))
+
+    def shared_prefix_attention(q_BGRHC: jax.Array, *seen: Any, **caps: float | None) -> jax.Array:
+        return attend(*laid(q_BGRHC, *seen), **caps).reshape(q_BGRHC.shape)
+
+    return Kernel(attend, shared_prefix_attention)
