@@ -44,7 +44,7 @@ def test_a_baseline_is_evaluated_attacked_exported_and_reported(finished):
     assert list(report["stages"]) == ["base", "baseline"]
     assert list(report["robustness"]) == ["base", "baseline"]
     page = (workdir / "report" / "report.html").read_text()
-    assert "Baseline" in page
+    assert "Offline unlearning" in page
     card = (workdir / "export" / "README.md").read_text()
     assert "Method: the baseline npo_klr, stages baseline" in card
     lines = [json.loads(line) for line in (workdir / "logs" / "metrics.jsonl").read_text().splitlines()]

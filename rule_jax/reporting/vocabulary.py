@@ -12,7 +12,7 @@ MODELS = {
     "base": "Base",
     "rejection_steering": "Rejection steering",
     "boundary_optimization": "Boundary optimization",
-    "baseline": "Baseline",
+    "baseline": "Offline unlearning",
     "model": "The model",
     "pretraining": "Pretraining of the world’s model",
 }
