@@ -192,7 +192,8 @@ def get_config() -> ConfigDict:
         "unfinished": False,  # the paper's code rewards cut answers too; here refusals then learn to ramble
     }
 
-    # The stage "baseline", not among config.stages: other ways to unlearn, for comparison; see configs/baselines.
+    # The stage "baseline", not among config.stages: other ways to unlearn, for comparison (configs/baselines), or
+    # before RULE's two stages (configs/grpo_robust.py).
     c.baseline = {
         "name": "",  # what reports call it
         # The loss: name -> {"objective", "of", "weight", "options"}; see rule_jax/objectives, and PARTS in
