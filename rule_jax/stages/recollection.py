@@ -60,8 +60,8 @@ def run(run: Run) -> None:
     if untold:
         said = answers(params, [Task("forget", untold, judge=_no_verdict)], "recollection")["forget"]
         known = {record: knows(record, texts[0]) for record, texts in zip(untold, said) if texts}
-        known_now = sum(bool(record.answers) for record in known.values())
-        telemetry.info(f"recollection: of {len(untold)} forget queries without answers the base model answers {known_now}")
+        found = sum(bool(record.answers) for record in known.values())
+        telemetry.info(f"recollection: of {len(untold)} forget queries without answers the base model answers {found}")
         records["forget"] = tuple(known.get(record, record) for record in records["forget"])
     facts = {kind: facts_of(of) for kind, of in records.items()}
     check_facts(facts)
