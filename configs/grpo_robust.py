@@ -15,7 +15,7 @@ come (rewards/robust.py). The boundary has the same forms with its right answers
 do with a target, answered by the base model.
 
 Command:   python -m rule_jax.main --config=configs/grpo_robust.py
-Hardware:  as configs/grpo.py; all that trains takes 2.1 times as long.
+Hardware:  as configs/grpo.py; what trains takes three times as long.
 Seen:      seeds 200 to 204, mean (worst): raw completions leak 0.01 (0.02), where configs/grpo.py leaves 0.39 (0.54)
            on the same worlds; forget refusal 1.00 (1.00); of base, neighbours 0.97 (0.96), general facts 1.00 (0.98).
            Five facts relearnt bring 0.23 (0.37) of the others back, after configs/grpo.py 0.67 (0.90).
