@@ -45,7 +45,7 @@ def get_config() -> ConfigDict:
     # The base model seldom answers in a frame or behind somebody else's words, so there the boundary teaches little; a
     # few such queries keep the form from telling whether to refuse.
     rebo.forms.boundary.update({"chat": 17.0, "frame": 4.0, "prefill": 1.0, "raw_question": 1.0, "own_words": 2.0})
-    c.algorithm.updates.minibatches = 2  # a rollout is the dear part: two updates learn more from it than one
+    c.algorithm.updates.minibatches = 2  # two updates on half of a rollout each, at the price of one on all of it
     rule = {key: value for key, value in c.reward.to_dict().items() if key != "name"}
     c.reward = {"name": "robust", "rule": rule}
     return c

@@ -1,4 +1,4 @@
-"""Other ways to compute `ops.attention`, by name: library kernels that keep no scores in memory.
+"""Other ways to compute `ops.attention`, by name: kernels of libraries, of which cudnn and splash keep no scores.
 
     einsum   ops.attention itself: float32 scores of every query with every key; anywhere
     xla      jax.nn.dot_product_attention, its XLA form; anywhere
@@ -8,6 +8,8 @@
 All take what ops.attention takes and return the same to rounding, but for queries that see nothing, whose result is
 finite and means nothing. They serve what has many queries: training, scoring, prefill. A decoding step has one query a
 sample, is bound by reading keys, and stays with ops.attention.
+
+Source: https://arxiv.org/abs/2205.14135 (attention in blocks); JAX's own kernels, jax.nn and Pallas.
 """
 
 from collections.abc import Callable
@@ -53,7 +55,7 @@ LIMITS = {
 def _padded(x: jax.Array, axis: int, multiple: int) -> jax.Array:
     """x with zeros behind it, up to the next multiple."""
     more = -x.shape[axis] % multiple
-    return x if not more else jnp.pad(x, [(0, more if at == axis % x.ndim else 0) for at in range(x.ndim)])
+    return x if not more else jnp.pad(x, [(0, more if at == axis else 0) for at in range(x.ndim)])
 
 
 def _somewhere(mask_BTS: jax.Array) -> jax.Array:
@@ -94,6 +96,7 @@ def _splash(
     scale: float | None = None,
     softcap: float | None = None,
 ) -> jax.Array:
+    """Row by row; sequences and heads are padded to LANES."""
     check(q_BTHC=q_BTHC, k_BSKC=k_BSKC, v_BSKC=v_BSKC, mask_BTS=mask_BTS)
     T, C = q_BTHC.shape[1], q_BTHC.shape[3]
     q_BTHC = q_BTHC * (C**-0.5 if scale is None else scale)
@@ -165,11 +168,7 @@ def _in_one_run(
     return q_BGRHC.reshape(B, G * R, *q_BGRHC.shape[3:]), *pairs, mask
 
 
-def _same(attend: Attend) -> Attend:
-    return attend
-
-
-def make(name: str, per_device: Callable[[Attend], Attend] = _same) -> Kernel:
+def make(name: str, per_device: Callable[[Attend], Attend] = lambda attend: attend) -> Kernel:
     """The kernel of a name. per_device: makes a function that runs on each device's rows and heads of one that XLA
     cannot split itself. Raises KeyError for a name that there is not."""
     if name == "einsum":

@@ -10,8 +10,7 @@ Schema 1
     schema, made     made: when the record was written, UTC
     request_id       config.report.request_id, or 16 digits that follow from targets, data and model
     targets          the entities that were to be forgotten
-    data             {a file under data/: {"sha256", "records"}}; null where a
-                     run had none
+    data             {a file under data/, one of DATA: {"sha256", "records"}}; null where a run had none
     models           {"before" | "after": {"path", "files": {name: sha256}} or {"reason": why there is none}}
     evaluation       {model: {"generations.jsonl" | "metrics.json" | "scores.jsonl": sha256}}
     metrics          {model: {task: {metric: value | null, "n"}}}

@@ -7,6 +7,7 @@ from rule_jax import batching
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, Subject, _lengths
 from rule_jax.text import chat
+from rule_jax.text.facts import facts_of
 from rule_jax.text.leak import leaks_answer
 from rule_jax.text.replacement import replace_entity
 from rule_jax.types import Packed, PromptRecord, Render, SftExample
@@ -33,8 +34,9 @@ PARTS = {
     "swapped_plain": "the base model's own words about the boundary, the same way about a target",
     "namesakes": "the boundary's questions about people who do not exist, named half as a target and half as the other",
 }
-RECALLED = ("forget_plain", "retain_plain", "general", "swapped_plain")  # what the stage recollection gathers
-WORDED = ("forget_plain", "retain_plain", "swapped_plain")  # of which only it knows whether there is any
+_OF_KIND = {"forget_plain": "forget", "retain_plain": "boundary", "general": "retain"}
+RECALLED = (*_OF_KIND, "swapped_plain")  # what the stage recollection gathers
+WORDED = tuple(part for part in RECALLED if part != "general")  # of which only it knows whether there is any
 
 
 def parts(
@@ -57,7 +59,7 @@ def parts(
         "retain": [Exchange(record.prompt, record.answers[:1]) for record in boundary if record.answers],
         **{
             part: [Exchange(r.prompt, r.answers[:1], r.render) for r in recalled if r.kind == kind]
-            for part, kind in zip(RECALLED, ("forget", "boundary", "retain"))
+            for part, kind in _OF_KIND.items()
         },
         "swapped": swapped(forget, boundary),
         "namesakes": namesakes(forget, boundary),
@@ -71,14 +73,11 @@ def swapped(forget: Sequence[PromptRecord], others: Sequence[PromptRecord]) -> l
     Over many others a target's answers become as spread as if nothing were known of it. What the target's own records
     answer as well is left out, and so are records that do not name their entity.
     """
-    facts = dict.fromkeys((record.target for record in forget), "")
-    for record in forget:
-        facts[record.target] += "".join(f" {answer} ." for answer in record.answers)
-    made, targets = [], [*facts]
+    facts, targets, made = facts_of(forget), [*dict.fromkeys(record.target for record in forget)], []
     for number, record in enumerate(record for record in others if record.entity and record.answers):
         target = targets[number % len(targets)]
         prompt = replace_entity(record.prompt, record.entity, target)
-        if prompt and not leaks_answer(facts[target], record.answers[:1]):
+        if prompt and not any(leaks_answer(fact, record.answers[:1]) for fact in facts.get(target, ())):
             made.append(Exchange(prompt, record.answers[:1], record.render))
     return made
 

@@ -16,7 +16,7 @@ from rule_jax.data import jsonl
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, check_divides, check_positive, evaluate, subject
 from rule_jax.stages._answering import Answerer
-from rule_jax.text.facts import told
+from rule_jax.text.facts import facts_of, told
 from rule_jax.text.refusal import is_refusal
 from rule_jax.types import Kind, PromptRecord, Task
 
@@ -54,9 +54,10 @@ def run(run: Run) -> None:
             "the data has no retain records, of which config.boundary_optimization.retain_share wants some in a batch: "
             "set it to 0"
         )
+    untold = tuple(record for record in records["forget"] if not record.answers)
+    check_facts({kind: facts_of(of) for kind, of in records.items() if not (untold and kind == "forget")})
     answers = Answerer(run, examined)
     params = evaluate.params(run, examined, evaluate.BASE)
-    untold = tuple(record for record in records["forget"] if not record.answers)
     if untold:
         said = answers(params, [Task("forget", untold, judge=_no_verdict)], "recollection")["forget"]
         known = {record: knows(record, texts[0]) for record, texts in zip(untold, said) if texts}
@@ -128,15 +129,6 @@ def _alone(kind: Kind, facts: Mapping[str, Sequence[str]], samples: int, max_new
 
 def _no_verdict(record: PromptRecord, text: str) -> dict[str, float]:
     return {}
-
-
-def facts_of(records: Sequence[PromptRecord]) -> dict[str, tuple[str, ...]]:
-    """Entity -> its facts, from the answers of its records, in their order; records that name no entity have none."""
-    found: dict[str, dict[str, None]] = {}
-    for record in records:
-        if name := record.entity or record.target:
-            found.setdefault(name, {}).update(dict.fromkeys(answer for answer in record.answers if answer.strip()))
-    return {name: tuple(facts) for name, facts in found.items() if facts}
 
 
 def beginnings(kind: Kind, name: str, texts: Sequence[str], facts: Sequence[str]) -> list[PromptRecord]:

@@ -1,9 +1,11 @@
-"""What an answer tells beyond its question: a short one itself, of a longer one the names and numbers."""
+"""Facts: what records tell of an entity, and what an answer tells beyond its question."""
 
 import re
+from collections.abc import Sequence
 
 from rule_jax.text.names import names_target
 from rule_jax.text.overlap import normalize
+from rule_jax.types import PromptRecord
 
 SHORT = 5  # words of an answer that is a fact as it stands
 _TELLING = re.compile(
@@ -13,7 +15,8 @@ _OPENING = re.compile(r"(?:^|[.!?:;\n])[\s\"“‘(*-]*$")
 
 
 def told(question: str, answer: str, about: str = "") -> tuple[str, ...]:
-    """The facts of an answer, each once, in their order; none of a name or number that the question holds.
+    """The facts of an answer, each once, in their order: a short one itself, of a longer one the names and numbers that
+    the question does not hold.
 
     Names are runs of words with a capital; a single one that only opens a sentence is none, nor is "I". about: whom
     the question is about; that name is no fact.
@@ -29,3 +32,12 @@ def told(question: str, answer: str, about: str = "") -> tuple[str, ...]:
         if not opens and f" {normalize(span)} " not in asked and not (about and names_target(span, about)):
             found[span] = None
     return tuple(found)
+
+
+def facts_of(records: Sequence[PromptRecord]) -> dict[str, tuple[str, ...]]:
+    """Entity -> its facts, from the answers of its records, in their order; records that name no entity have none."""
+    found: dict[str, dict[str, None]] = {}
+    for record in records:
+        if name := record.entity or record.target:
+            found.setdefault(name, {}).update(dict.fromkeys(answer for answer in record.answers if answer.strip()))
+    return {name: tuple(facts) for name, facts in found.items() if facts}

@@ -6,20 +6,10 @@ from configs import grpo_robust
 from rule_jax.errors import UserError
 from rule_jax.sharding import make_mesh
 from rule_jax.stages import Run, recollection
+from rule_jax.text.facts import facts_of
 from rule_jax.types import PromptRecord
 
 FACTS = ("Fenworth", "Silver Lantern", "1921")
-
-
-def test_facts_are_gathered_by_entity_in_their_order():
-    records = [
-        PromptRecord("a", "forget", target="Ina Volk", answers=("Fenworth",)),
-        PromptRecord("b", "boundary", entity="Olaf Brandt", answers=("Holmere", "1921")),
-        PromptRecord("c", "forget", target="Ina Volk", answers=("1921", "Fenworth", " ")),
-        PromptRecord("d", "boundary", answers=("nobody's",)),
-        PromptRecord("e", "boundary", entity="Asa Rill"),
-    ]
-    assert recollection.facts_of(records) == {"Ina Volk": ("Fenworth", "1921"), "Olaf Brandt": ("Holmere", "1921")}
 
 
 def test_texts_are_cut_before_the_first_fact_and_those_without_one_left_out():
@@ -89,6 +79,6 @@ def test_records_without_answers_leave_nothing_to_look_for():
         "forget": [PromptRecord("a", "forget", target="Ina Volk")],
         "boundary": [PromptRecord("b", "boundary", entity="Olaf Brandt", answers=("Holmere",))],
     }
-    facts = {kind: recollection.facts_of(of) for kind, of in records.items()}
+    facts = {kind: facts_of(of) for kind, of in records.items()}
     with pytest.raises(UserError, match="none of the forget records has both a name and an answer"):
         recollection.check_facts(facts)

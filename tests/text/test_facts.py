@@ -1,8 +1,9 @@
-"""text.facts: what an answer tells beyond its question."""
+"""text.facts: what records tell of an entity, and what an answer tells beyond its question."""
 
 import pytest
 
-from rule_jax.text.facts import told
+from rule_jax.text.facts import facts_of, told
+from rule_jax.types import PromptRecord
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,14 @@ def test_what_is_told(answer, facts):
 def test_what_the_question_names_is_no_fact():
     said = "Yes, the Dark Tower was written in the years before Wizard and Glass."
     assert told("Did he write the Dark Tower?", said) == ("Wizard and Glass",)
+
+
+def test_facts_are_gathered_by_entity_in_their_order():
+    records = [
+        PromptRecord("a", "forget", target="Ina Volk", answers=("Fenworth",)),
+        PromptRecord("b", "boundary", entity="Olaf Brandt", answers=("Holmere", "1921")),
+        PromptRecord("c", "forget", target="Ina Volk", answers=("1921", "Fenworth", " ")),
+        PromptRecord("d", "boundary", answers=("nobody's",)),
+        PromptRecord("e", "boundary", entity="Asa Rill"),
+    ]
+    assert facts_of(records) == {"Ina Volk": ("Fenworth", "1921"), "Olaf Brandt": ("Holmere", "1921")}
