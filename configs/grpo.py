@@ -219,7 +219,7 @@ def get_config() -> ConfigDict:
     c.evaluate = {
         "benchmark": "",
         "batch": 256,  # answers that are generated at once
-        "score_tokens": 8192,  # tokens that are scored at once; a CPU is faster with 1024
+        "score_tokens": 8192,  # tokens that are scored at once
         # muse, tofu: evaluate/<model> of a run whose model never saw the forget set, or a log of TOFU's own evaluation
         "retrained": "",
     }
