@@ -37,7 +37,10 @@ PROGRAMS = flags.DEFINE_list("programs", [], "Names of programs to plan; default
 SEARCH = flags.DEFINE_integer("search", 0, "So many mesh shapes that fit are sought and ranked.", lower_bound=0)
 JSON = flags.DEFINE_bool("json", False, "Print JSON instead of tables.")
 
-UPDATE = "microbatches (more of them), model.logit_chunk, model.remat, model.moments_dtype, mesh.fsdp, lora.rank"
+UPDATE = (
+    "microbatches (more of them), model.logit_chunk, model.attention (cudnn or splash), model.remat, "
+    "model.moments_dtype, mesh.fsdp, lora.rank"
+)
 SAMPLING = "boundary_optimization.rollout_parts, mesh.tensor, model.moments_dtype, lora.rank, samples, max_new_tokens"
 KNOBS = {
     "rejection": UPDATE,

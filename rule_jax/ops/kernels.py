@@ -52,6 +52,14 @@ LIMITS = {
 }
 
 
+def sparing(platform: str, dtype: str, *, capped: bool) -> str | None:
+    """The name of the kernel that keeps no scores and computes in a dtype on a platform; None where there is none."""
+    for name, limits in LIMITS.items():
+        if limits.platform == platform and dtype in (limits.dtypes or (dtype,)) and (limits.caps or not capped):
+            return name
+    return None
+
+
 def _padded(x: jax.Array, axis: int, multiple: int) -> jax.Array:
     """x with zeros behind it, up to the next multiple."""
     more = -x.shape[axis] % multiple

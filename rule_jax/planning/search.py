@@ -18,8 +18,8 @@ from rule_jax import plugin, sharding
 from rule_jax.errors import UserError
 from rule_jax.planning.machines import Chip
 from rule_jax.planning.needs import Need, compiled
-from rule_jax.planning.shapes import Program, Shapes, held, programs_of
-from rule_jax.stages import TRAINING, Run
+from rule_jax.planning.shapes import Program, Shapes, held, programs_of, subject
+from rule_jax.stages import TRAINING, Run, sparing_attention
 
 LARGEST = ("rollout", "update")  # programs that are compiled; the others hold less
 CHUNK = 256  # tokens of a prompt whose logits exist at once: fewer than if left to their size
@@ -91,9 +91,11 @@ def by_mesh(config: Any, devices: Sequence[Any], chip: Chip) -> list[list[Choice
     """For each mesh shape that the run's sizes allow and that is not certain to be too small, its choices with ever
     more options; the likely fastest first."""
     found = []
+    alone = Run(config, Path("."), Path("."), sharding.make_mesh(data=len(devices), fsdp=1, tensor=1, devices=devices))
+    kernel = sparing_attention(alone, subject(alone).model)
     for mesh in meshes(len(devices)):
         choices = []
-        for settings in options(config, mesh):
+        for settings in options(config, mesh, kernel):
             try:
                 run = run_of(config, devices, mesh, settings)
                 made = {program.name: program for program in programs_of(run)}
@@ -114,8 +116,9 @@ def meshes(devices: int) -> Iterator[Sizes]:
                 yield {"data": devices // (tensor * fsdp), "fsdp": fsdp, "tensor": tensor}
 
 
-def options(config: Any, mesh: Sizes) -> list[dict[str, Any]]:
-    """Settings that save ever more memory, those that cost least first; each has the ones before it too."""
+def options(config: Any, mesh: Sizes, kernel: str | None = None) -> list[dict[str, Any]]:
+    """Settings that save ever more memory, those that cost least first; each has the ones before it too. kernel: of
+    attention, one that saves some."""
     rebo, steering = config.boundary_optimization, config.rejection_steering
     ways = mesh["data"] * mesh["fsdp"]
     rows = max((rebo.forget_prompts + rebo.boundary_prompts) // ways, 1)
@@ -124,7 +127,8 @@ def options(config: Any, mesh: Sizes) -> list[dict[str, Any]]:
         "boundary_optimization.microbatches": rows,
         "rejection_steering.microbatches": max(steering.batch // ways, 1),
     }
-    ladder = [{}, small, {"model.remat": True}, {"model.moments_dtype": "bfloat16"}]
+    ladder = [{}, small, *([{"model.attention": kernel}] if kernel else [])]
+    ladder += [{"model.remat": True}, {"model.moments_dtype": "bfloat16"}]
     ladder += [{"boundary_optimization.rollout_parts": parts} for parts in (2, 4, 8, 16) if rows % parts == 0]
     if not config.lora.rank:
         ladder.append({"model.reference_memory": "host"})

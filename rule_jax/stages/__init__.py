@@ -126,6 +126,13 @@ def load_model(run: Run, path: Path) -> Model:
     return model
 
 
+def sparing_attention(run: Run, model: Model) -> str | None:
+    """What config.model.attention could be, in place of what it is, to keep no scores of this model in memory."""
+    capped = model.config.attention_softcap is not None
+    found = kernels.sparing(run.mesh.devices.flat[0].platform, run.compute_dtype.name, capped=capped)
+    return None if found == run.config.model.attention else found
+
+
 def load_subject(run: Run, path: Path) -> Subject:
     """Everything about a model directory but its weights. Raises UserError naming what it lacks."""
     model, eos_ids = load_model(run, path), hf.eos_ids(path)

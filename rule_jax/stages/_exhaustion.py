@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rule_jax.errors import UserError
-from rule_jax.stages import TRAINING, Run, subject
+from rule_jax.stages import TRAINING, Run, sparing_attention, subject
 
 EXHAUSTED = "RESOURCE_EXHAUSTED"
 SAMPLING = "boundary_optimization"  # the stage that samples, and reads a reference
@@ -65,9 +65,11 @@ def knobs(run: Run, stage: str) -> list[str]:
     config, model = run.config, run.config.model
     found: list[tuple[bool, str]] = []
     if stage in TRAINING:
+        kernel = sparing_attention(run, subject(run).model)
         found = [
             (True, f"config.{stage}.microbatches={config[stage].microbatches} up"),
             (not model.logit_chunk, "config.model.logit_chunk=0 to 256 or less"),
+            (bool(kernel), f"config.model.attention={model.attention} to {kernel}"),
             (not model.remat, "config.model.remat=False to True"),
             (model.moments_dtype == "float32", "config.model.moments_dtype=float32 to bfloat16"),
             (model.reference_memory == "device" and not config.lora.rank, "config.model.reference_memory to host"),

@@ -111,6 +111,16 @@ def test_there_is_a_kernel_for_every_limit_and_for_no_other_name():
         kernels.make("flash")
 
 
+def test_what_spares_memory_is_named_where_it_runs():
+    assert (
+        kernels.sparing("tpu", "bfloat16", capped=True) == kernels.sparing("tpu", "float32", capped=False) == "splash"
+    )
+    assert kernels.sparing("gpu", "bfloat16", capped=False) == "cudnn"
+    assert kernels.sparing("gpu", "float32", capped=False) is None
+    assert kernels.sparing("gpu", "bfloat16", capped=True) is None
+    assert kernels.sparing("cpu", "float32", capped=False) is None
+
+
 @pytest.mark.parametrize("sizes", [(2, 2, 2), (1, 2, 4), (1, 8, 1)])
 def test_every_device_attends_for_its_rows_and_heads(sizes, eight_devices):
     """Two key heads cannot be dealt out to four devices: each query head then has a copy of its own."""

@@ -9,9 +9,10 @@ import pytest
 from configs import grpo
 from rule_jax.errors import UserError
 from rule_jax.planning import search as searching
-from rule_jax.planning.machines import Chip
+from rule_jax.planning.machines import Chip, devices
 from rule_jax.planning.needs import compiled
-from rule_jax.planning.shapes import programs_of
+from rule_jax.planning.shapes import programs_of, subject
+from rule_jax.stages import sparing_attention
 from tests.test_plan import SMALL, path  # noqa: F401 (a fixture)
 
 ROOMY = Chip(room=10**9, flops=1e12, bytes=1e11, link=1e10)
@@ -40,6 +41,26 @@ def test_options_add_up_from_none_to_all(config):
     assert ladder[-1]["model.reference_memory"] == "host"
     config.lora.rank = 2
     assert "model.reference_memory" not in searching.options(config, {"data": 1, "fsdp": 2, "tensor": 4})[-1]
+
+
+def test_attention_that_keeps_no_scores_comes_before_computing_anew(config):
+    sizes = {"data": 1, "fsdp": 2, "tensor": 4}
+    assert not any("model.attention" in settings for settings in searching.options(config, sizes))
+    first = [settings for settings in searching.options(config, sizes, "splash") if "model.remat" not in settings]
+    assert first[-1]["model.attention"] == "splash"
+    assert first[-1].items() > first[-2].items()
+
+
+@pytest.mark.slow
+def test_the_search_on_a_slice_tries_its_kernel(config):
+    pytest.importorskip("libtpu")
+    slice_ = devices("v5e:2x2")
+    for choices in searching.by_mesh(config, slice_, ROOMY):
+        assert [choice.settings.get("model.attention") for choice in choices][:3] == [None, None, "splash"]
+    run = searching.run_of(config, slice_, {"data": 1, "fsdp": 4, "tensor": 1}, {})
+    assert sparing_attention(run, subject(run).model) == "splash"
+    run = searching.run_of(config, slice_, {"data": 1, "fsdp": 4, "tensor": 1}, {"model.attention": "splash"})
+    assert sparing_attention(run, subject(run).model) is None
 
 
 def test_shapes_that_do_not_divide_the_run_are_left_out(config):
