@@ -138,6 +138,7 @@ def get_config() -> ConfigDict:
         # asks in chat alone.
         "forms": {"forget": {**forms}, "boundary": {**forms}},
         "retain_share": 0.0,  # of boundary_prompts: queries that have nothing to do with a target (recollection)
+        "kept_prompts": 0,  # learnt from, of those sampled: where rewards differ (stages/_selection.py); 0: all
         "samples": 8,
         "temperature": 1.0,
         "max_prompt_tokens": 512,

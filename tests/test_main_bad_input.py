@@ -140,6 +140,14 @@ SETTINGS = {
         ["--config.algorithm.updates.minibatches=3"],
         ["forget_prompts + boundary_prompts=32", "multiple of 24", "3 microbatches"],
     ),
+    "kept prompts and mesh": (
+        ["--config.boundary_optimization.kept_prompts=12"],
+        ["config.boundary_optimization.kept_prompts=12", "multiple of 8"],
+    ),
+    "more kept than sampled": (
+        ["--config.boundary_optimization.kept_prompts=40"],
+        ["config.boundary_optimization.kept_prompts=40", "of 32 that are sampled"],
+    ),
     "unknown reward": (["--config.reward.name=rulee"], ["'rulee'", "Did you mean 'rule'?"]),
     "unknown attack": ([ATTACKED, "--config.robustness.attacks=('prefil',)"], ["'prefil'", "Did you mean 'prefill'?"]),
     "unknown rounding": ([ATTACKED, "--config.robustness.weights=('int3',)"], ["'int3'", "int8, int4"]),

@@ -160,15 +160,16 @@ class Bench:
         reward = plugin.make("rewards", self.run.config.reward.to_dict())
         rollout = self.rollout()
         rewards_BG = np.random.default_rng(0).random((len(self.records), self.settings.samples), np.float32)
-        packed = self.updates.packed(rollout, lengths_of(rollout))
-        fresh = packed, sharding.put_rows(rewards_BG, self.run.mesh)
+        (chosen, rewards), _ = self.updates.chosen((rollout, sharding.put_rows(rewards_BG, self.run.mesh)), 0)
+        fresh = self.updates.packed(chosen, lengths_of(chosen)), rewards
 
         def judged(rollout: Any) -> np.ndarray:
             return score(rollout, self.records, self.learner.tokenizer, reward).rewards_BG
 
         def step() -> None:
             rollout = self.rollout()
-            self.update((rollout, sharding.put_rows(judged(rollout), self.run.mesh)))
+            chosen, _ = self.updates.chosen((rollout, sharding.put_rows(judged(rollout), self.run.mesh)), 0)
+            self.update(chosen)
 
         def parts_of_step() -> list[Part]:
             return [*self._parts_of_rollout(), *self._parts_of_update(fresh)]
@@ -278,6 +279,7 @@ def shaped(config: Any, shape: Shape) -> Any:
     earlier = {*TRAINING} - {boundary_optimization.STAGE}
     config.stages = tuple(stage for stage in config.stages if stage not in earlier)
     rebo = config.boundary_optimization
+    rebo.kept_prompts = rebo.kept_prompts * shape.prompts // (rebo.forget_prompts + rebo.boundary_prompts)
     rebo.boundary_prompts = shape.prompts // 2
     rebo.forget_prompts = shape.prompts - rebo.boundary_prompts
     rebo.samples, rebo.max_prompt_tokens, rebo.max_new_tokens = shape[1:]

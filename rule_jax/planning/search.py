@@ -124,7 +124,7 @@ def options(config: Any, mesh: Sizes, kernel: str | None = None) -> list[dict[st
     rows = max((rebo.forget_prompts + rebo.boundary_prompts) // ways, 1)
     small = {
         "model.logit_chunk": CHUNK,
-        "boundary_optimization.microbatches": rows,
+        "boundary_optimization.microbatches": max(rebo.kept_prompts // ways, 1) if rebo.kept_prompts else rows,
         "rejection_steering.microbatches": max(steering.batch // ways, 1),
     }
     ladder = [{}, small, *([{"model.attention": kernel}] if kernel else [])]
@@ -160,7 +160,8 @@ def certain(run: Run, made: Mapping[str, Program]) -> int:
     tokens = shapes.prompt + settings.samples * settings.max_new_tokens
     heads = c.kv_heads // mesh["tensor"] if c.kv_heads % mesh["tensor"] == 0 else 1
     caches = rows // settings.rollout_parts * tokens * c.layers * 2 * heads * c.head_dim * width
-    kept = rows // max(settings.microbatches, 1) * tokens * c.layers * c.width * width // mesh["tensor"]
+    learnt = settings.kept_prompts // sharding.row_shards(run.mesh) or rows
+    kept = learnt // max(settings.microbatches, 1) * tokens * c.layers * c.width * width // mesh["tensor"]
     update = held(made["update"])
     return max(sum(held(made["rollout"]).values()) + caches, sum(update.values()) + update["trained"] + kept)
 

@@ -150,7 +150,7 @@ def _of_boundary_optimization(run: Run, shapes: Shapes) -> Iterator[Program]:
 
     fresh, replayed = (
         (shapes.rollout(rows, *shape), shapes.rows(rows, settings.samples, dtype=jnp.float32)) if rows else None
-        for rows in (prompts, settings.replay.groups)
+        for rows in (settings.kept_prompts or prompts, settings.replay.groups)
     )
     coefficients = shapes.coefficients({**algorithm.coefficients, "kl_coef": 0.0})
     arguments = state.params, shapes.base, critic and critic.params, fresh, replayed, coefficients

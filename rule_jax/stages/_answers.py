@@ -13,13 +13,15 @@ from rule_jax.types import Rollout
 TEXT_WIDTH = 60
 
 
-def advantages(rollout: Rollout, advantages_BGR: Any) -> np.ndarray:
-    """[B, G]: the mean advantage of each answer's tokens. Rows beyond the rollout's, which are replayed, are left."""
+def advantages(rollout: Rollout, advantages_BGR: Any, rows: np.ndarray) -> np.ndarray:
+    """[B, G]: the mean advantage of each answer's tokens. rows: of the rollout, which advantages_BGR begins with; what
+    it has behind them is of replayed rows. Answers that are not learnt from have 0."""
     length_BG = sharding.whole(rollout.length_BG)
-    B, _, R = rollout.response_BGR.shape
-    mask_BGR = np.arange(R) < length_BG[..., None]
-    values_BGR = np.where(mask_BGR, sharding.whole(advantages_BGR)[:B], 0.0)
-    return values_BGR.sum(axis=-1) / np.maximum(length_BG, 1)
+    mask_BGR = np.arange(rollout.response_BGR.shape[2]) < length_BG[rows][..., None]
+    values_BGR = np.where(mask_BGR, sharding.whole(advantages_BGR)[: len(rows)], 0.0)
+    found_BG = np.zeros(length_BG.shape)
+    found_BG[rows] = values_BGR.sum(axis=-1) / np.maximum(length_BG[rows], 1)
+    return found_BG
 
 
 def save(folder: Path, step: int, scored: Scored, advantages_BG: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from rule_jax.checkpoint import Checkpoints
 from rule_jax.models import critic as critics
 from rule_jax.models.decoder import Params
 from rule_jax.programs import TrainState
-from rule_jax.stages import Run, Subject
+from rule_jax.stages import Run, Subject, _selection
 from rule_jax.stages import _replay as replay
 from rule_jax.stages._replay import Buffer
 from rule_jax.stages._training import start_or_resume
@@ -141,6 +141,14 @@ class Updates:
         kl_coef = float(np.float32(algorithm.adapt(kl_coef, float(metrics["kl"]))))
         buffer = replay.store(buffer, self.replay, fresh, step)
         return Training(policy, critic, kl_coef, buffer), {**metrics, **replay.facts(buffer, step)}, batch[1]
+
+    def chosen(self, fresh: tuple[Rollout, jax.Array], step: int) -> tuple[tuple[Rollout, jax.Array], np.ndarray]:
+        """What is learnt from of a rollout and its rewards, and which rows that are, the same on every process."""
+        settings, count = self.run.config.boundary_optimization, len(fresh[1])
+        if not settings.kept_prompts:
+            return fresh, np.arange(count)
+        rows = _selection.kept(sharding.whole(fresh[1]), settings.kept_prompts, self.run.config.seed, step)
+        return self.take(fresh, rows), rows
 
     def read_by_model(self, reference: Params) -> Params:
         """What of the reference the policy itself reads: the base of an adapter, or nothing."""

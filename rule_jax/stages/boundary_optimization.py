@@ -45,7 +45,15 @@ def check(run: Run) -> None:
     prompts = settings.forget_prompts + settings.boundary_prompts
     parts = (settings.microbatches or 1) * chosen.minibatches
     what = f"config.{STAGE}.forget_prompts + boundary_prompts"
-    check_divides(run, what, prompts, parts)
+    if settings.kept_prompts:
+        if not 0 < settings.kept_prompts <= prompts:
+            raise UserError(
+                f"config.{STAGE}.kept_prompts={settings.kept_prompts}: of {prompts} that are sampled, it must be 1 to "
+                f"{prompts}, or 0 for all"
+            )
+        check_divides(run, f"config.{STAGE}.kept_prompts", settings.kept_prompts, parts)
+    else:
+        check_divides(run, what, prompts, parts)
     check_divides(run, what, prompts, settings.rollout_parts, "rollout_parts")
     if replayed:
         check_positive(f"{STAGE}.replay", settings.replay, "groups", "capacity", "store_steps")
@@ -140,19 +148,20 @@ def run(run: Run) -> None:
                     raise
                 seen = facts(scored)
                 clock.lap("reward")
-                fresh = rollout, sharding.put_rows(scored.rewards_BG, run.mesh)
+                rewards_BG = sharding.put_rows(scored.rewards_BG, run.mesh)
+                fresh, rows = updates.chosen((rollout, rewards_BG), step)
                 training, metrics, targets = updates.apply(training, reference, fresh, step)
                 jax.block_until_ready(metrics)
                 clock.lap("update")
-                batch = {"rollout": rollout, "rewards_BG": fresh[1]}
+                batch = {"rollout": rollout, "rewards_BG": rewards_BG}
                 reporter.push(step + 1, {**seen, **clock.facts(seen["tokens"]), **metrics}, batch)
                 if settings.answers_every and (step + 1) % settings.answers_every == 0:
-                    _show(run, step + 1, scored, rollout, targets)
+                    _show(run, step + 1, scored, rollout, targets, rows)
 
 
-def _show(run: Run, step: int, scored: Scored, rollout: Rollout, targets: Targets) -> None:
-    """Writes the answers of a step, and a few of them to the log."""
-    advantages_BG = answers.advantages(rollout, targets.advantages_BGR)
+def _show(run: Run, step: int, scored: Scored, rollout: Rollout, targets: Targets, rows: np.ndarray) -> None:
+    """Writes the answers of a step, and a few of them to the log. rows: of the rollout, which targets are of."""
+    advantages_BG = answers.advantages(rollout, targets.advantages_BGR, rows)
     answers.save(run.workdir / "rollouts", step, scored, advantages_BG)
     for line in (f"{STAGE}: answers of step {step}", *answers.table(scored, advantages_BG)):
         telemetry.info(line)

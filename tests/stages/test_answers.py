@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -80,5 +81,14 @@ def test_an_answer_s_advantage_is_the_mean_over_its_tokens():
         np.zeros((1, 2, 3), np.float32),
     )
     on_device = rollout._replace(length_BG=jnp.asarray(rollout.length_BG))
-    got = answers.advantages(on_device, jnp.asarray(values))  # the second row was replayed
+    got = answers.advantages(on_device, jnp.asarray(values), np.arange(1))  # the second row was replayed
     assert got == pytest.approx(np.array([[2.0, 2.0]]))
+
+
+def test_answers_that_are_not_learnt_from_have_no_advantage():
+    lengths, prompts = np.array([[1, 1], [2, 1], [1, 2]], np.int32), np.ones((3, 1), np.int32)
+    finished, tokens = np.ones((3, 2), bool), np.zeros((3, 2, 2), np.int32)
+    rollout = Rollout(Prompts(prompts, np.ones(3, np.int32)), tokens, lengths, finished, tokens.astype(np.float32))
+    values = np.array([[[1.0, 2.0], [3.0, 99.0]], [[4.0, 99.0], [5.0, 7.0]]])  # of the rows 1 and 2
+    got = answers.advantages(jax.tree.map(jnp.asarray, rollout), jnp.asarray(values), np.array([1, 2]))
+    assert got == pytest.approx(np.array([[0.0, 0.0], [1.5, 3.0], [4.0, 6.0]]))

@@ -101,6 +101,38 @@ def test_packed_answers_train_what_rectangles_train(tiny, one_device, recipe, si
             np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
 
 
+def test_a_rollout_without_a_choice_is_learnt_from_whole(tiny, one_device):
+    updates, _, _ = made(tiny, grpo, one_device)
+    fresh = batch(one_device)
+    chosen, rows = updates.chosen(fresh, 0)
+    assert chosen is fresh
+    assert rows.tolist() == [*range(B)]
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), pytest.param((2, 2, 1), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("recipe", [grpo, ppo])
+def test_what_is_chosen_trains_as_if_nothing_else_had_been_sampled(tiny, recipe, sizes):
+    count = sizes[0] * sizes[1]
+    mesh = sharding.make_mesh(**dict(zip(sharding.AXES, sizes)), devices=jax.devices()[:count])
+    changes = {"boundary_optimization.kept_prompts": 4, "algorithm.updates.minibatches": 1}
+    updates, training, params = made(tiny, recipe, mesh, **changes)
+    _, without, _ = made(tiny, recipe, mesh, **changes)
+    rollout, rewards_BG = jax.tree.map(np.array, jax.device_get(batch(mesh)))
+    rewards_BG[[0, 2, 5, 6]] = 0.5  # their answers all earn the same
+    fresh = sharding.put_rows((rollout, rewards_BG), mesh)
+    chosen, rows = updates.chosen(fresh, 0)
+    assert rows.tolist() == [1, 3, 4, 7]
+    alone = sharding.put_rows(jax.tree.map(lambda x: x[rows], (rollout, rewards_BG)), mesh)
+    reference = jax.tree.map(lambda x: 0.9 * x, params)
+    training, metrics, _ = updates.apply(training, reference, chosen, 0)
+    without, same, _ = updates.apply(without, reference, alone, 0)
+    assert metrics["zero_variance_groups"] == 0
+    assert metrics["loss"] == same["loss"]
+    for one, other in zip(jax.tree.leaves(training[:2]), jax.tree.leaves(without[:2]), strict=True):
+        if one.dtype == np.float32:
+            np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("recipe", [grpo, ppo])
 @pytest.mark.parametrize("longest", [R, R - 1], ids=["packed", "rectangle"])
 def test_what_is_left_to_its_size_trains_what_one_microbatch_trains(tiny, one_device, monkeypatch, recipe, longest):
