@@ -194,7 +194,7 @@ def get_config() -> ConfigDict:
     }
 
     # The stage "baseline", not among config.stages: other ways to unlearn, for comparison (configs/baselines), or
-    # before RULE's two stages (configs/grpo_robust.py).
+    # before stage 2 (configs/grpo_robust.py).
     c.baseline = {
         "name": "",  # what reports call it
         # The loss: name -> {"objective", "of", "weight", "options"}; see rule_jax/objectives, and PARTS in

@@ -2,14 +2,14 @@
 
 Asks:     which method keeps the facts also from those who do not ask in chat, or not politely?
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/every_form.py
-Rules:    settings picked on other seeds, though the robust recipe ran on these four times (tests/robust/LOG.md); who
+Rules:    settings picked on other seeds, though six forms of the robust recipe ran on these (tests/robust/LOG.md); who
           shares a first name with a target is never trained on; every method by its own recipe, the baselines' rates as
           configs/sweeps/baseline_rates.py found them best. All attacks of the stage robustness, eight samples a
           question, and relearning from five facts.
 Watch:    the rows "Target under attack" and "after relearning" of the page; costs.csv for the seconds.
 Time:     1 to 4 minutes of one core a point, the baselines the cheapest; each seed's base model 1 to 2 more.
-Seen:     README's table. In plain text the robust recipe leaks 0.006 where RULE leaves 0.393 and refusals + retain
-          0.307; relearning brings 0.227 back, after RULE 0.668; it keeps 0.972 of the neighbours, RULE 0.965, the
+Seen:     README's table. In plain text the robust recipe leaks nothing where RULE leaves 0.393 and refusals + retain
+          0.307; relearning brings 0.332 back, after RULE 0.668; it keeps 0.978 of the neighbours, RULE 0.965, the
           rival 0.985.
 """
 
