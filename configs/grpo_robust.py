@@ -17,7 +17,7 @@ do with a target, answered by the base model. Of what is sampled, half is learnt
 differently.
 
 Command:   python -m rule_jax.main --config=configs/grpo_robust.py
-Hardware:  as configs/grpo.py; what trains takes COST times as long.
+Hardware:  as configs/grpo.py; what trains takes 2.2 times as long.
 Seen:      seeds 200 to 204, mean (worst): raw completions leak 0.00 (0.00), where configs/grpo.py leaves 0.39 (0.54)
            on the same worlds; forget refusal 1.00 (1.00); of base, neighbours 0.98 (0.97), general facts 1.00 (0.99).
            Five facts relearnt bring 0.33 (0.41) of the others back, after configs/grpo.py 0.67 (0.90).
