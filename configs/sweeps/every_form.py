@@ -2,7 +2,7 @@
 
 Asks:     which method keeps the facts also from those who do not ask in chat, or not politely?
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/every_form.py
-Rules:    settings picked on other seeds, though six forms of the robust recipe ran on these (tests/robust/LOG.md); who
+Rules:    settings picked on other seeds, though several forms of the robust recipe ran on these (tests/robust/LOG.md); who
           shares a first name with a target is never trained on; every method by its own recipe, the baselines' rates as
           configs/sweeps/baseline_rates.py found them best. All attacks of the stage robustness, eight samples a
           question, and relearning from five facts.
