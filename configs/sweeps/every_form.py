@@ -2,10 +2,10 @@
 
 Asks:     which method keeps the facts also from those who do not ask in chat, or not politely?
 Command:  python -m launch.sweep --config=configs/grpo.py --sweep=configs/sweeps/every_form.py
-Rules:    settings picked on other seeds, though several forms of the robust recipe ran on these (tests/robust/LOG.md); who
-          shares a first name with a target is never trained on; every method by its own recipe, the baselines' rates as
-          configs/sweeps/baseline_rates.py found them best. All attacks of the stage robustness, eight samples a
-          question, and relearning from five facts.
+Rules:    settings picked on other seeds, though several forms of the robust recipe ran on these (tests/robust/LOG.md);
+          who shares a first name with a target is never trained on; every method by its own recipe, the baselines'
+          rates as configs/sweeps/baseline_rates.py found them best. All attacks of the stage robustness, eight samples
+          a question, and relearning from five facts.
 Watch:    the rows "Target under attack" and "after relearning" of the page; costs.csv for the seconds.
 Time:     1 to 4 minutes of one core a point, the baselines the cheapest; each seed's base model 1 to 2 more.
 Seen:     README's table. In plain text the robust recipe leaks nothing where RULE leaves 0.393 and refusals + retain
