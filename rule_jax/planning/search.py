@@ -19,7 +19,7 @@ from rule_jax.errors import UserError
 from rule_jax.planning.machines import Chip
 from rule_jax.planning.needs import Need, compiled
 from rule_jax.planning.shapes import Program, Shapes, held, programs_of, subject
-from rule_jax.stages import TRAINING, Run, sparing_attention
+from rule_jax.stages import TRAINING, Run, _selection, sparing_attention
 
 LARGEST = ("rollout", "update")  # programs that are compiled; the others hold less
 CHUNK = 256  # tokens of a prompt whose logits exist at once: fewer than if left to their size
@@ -124,7 +124,7 @@ def options(config: Any, mesh: Sizes, kernel: str | None = None) -> list[dict[st
     rows = max((rebo.forget_prompts + rebo.boundary_prompts) // ways, 1)
     small = {
         "model.logit_chunk": CHUNK,
-        "boundary_optimization.microbatches": max(rebo.kept_prompts // ways, 1) if rebo.kept_prompts else rows,
+        "boundary_optimization.microbatches": max(_updated(config) // ways, 1),
         "rejection_steering.microbatches": max(steering.batch // ways, 1),
     }
     ladder = [{}, small, *([{"model.attention": kernel}] if kernel else [])]
@@ -138,6 +138,11 @@ def options(config: Any, mesh: Sizes, kernel: str | None = None) -> list[dict[st
         if settings not in found:
             found.append(settings)
     return found
+
+
+def _updated(config: Any) -> int:
+    """Prompts of one update of stage 2."""
+    return _selection.prompts(config.boundary_optimization) // config.algorithm.updates.minibatches
 
 
 def run_of(config: Any, devices: Sequence[Any], mesh: Sizes, settings: Mapping[str, Any]) -> Run:
@@ -160,8 +165,8 @@ def certain(run: Run, made: Mapping[str, Program]) -> int:
     tokens = shapes.prompt + settings.samples * settings.max_new_tokens
     heads = c.kv_heads // mesh["tensor"] if c.kv_heads % mesh["tensor"] == 0 else 1
     caches = rows // settings.rollout_parts * tokens * c.layers * 2 * heads * c.head_dim * width
-    learnt = settings.kept_prompts // sharding.row_shards(run.mesh) or rows
-    kept = learnt // max(settings.microbatches, 1) * tokens * c.layers * c.width * width // mesh["tensor"]
+    updated = _updated(run.config) // sharding.row_shards(run.mesh)
+    kept = updated // max(settings.microbatches, 1) * tokens * c.layers * c.width * width // mesh["tensor"]
     update = held(made["update"])
     return max(sum(held(made["rollout"]).values()) + caches, sum(update.values()) + update["trained"] + kept)
 

@@ -13,7 +13,7 @@ from rule_jax import batching, offline, programs, sharding
 from rule_jax.errors import UserError
 from rule_jax.models import lora
 from rule_jax.models.layouts import laid_out
-from rule_jax.stages import Run, Subject, baseline, boundary_optimization, load_model, rejection_steering
+from rule_jax.stages import Run, Subject, _selection, baseline, boundary_optimization, load_model, rejection_steering
 from rule_jax.stages._likelihood import ALTERNATIVES, rows_at_once
 from rule_jax.stages._updates import Updates
 from rule_jax.types import Packed, Prompts, Rollout
@@ -150,7 +150,7 @@ def _of_boundary_optimization(run: Run, shapes: Shapes) -> Iterator[Program]:
 
     fresh, replayed = (
         (shapes.rollout(rows, *shape), shapes.rows(rows, settings.samples, dtype=jnp.float32)) if rows else None
-        for rows in (settings.kept_prompts or prompts, settings.replay.groups)
+        for rows in (_selection.prompts(settings), settings.replay.groups)
     )
     coefficients = shapes.coefficients({**algorithm.coefficients, "kl_coef": 0.0})
     arguments = state.params, shapes.base, critic and critic.params, fresh, replayed, coefficients

@@ -8,9 +8,16 @@ would favour the side with the coarser reward: a leak costs all of it, a wrong a
 Source: dynamic sampling, DAPO, https://arxiv.org/abs/2503.14476 section 3.2. Departs: nothing is sampled anew.
 """
 
+from typing import Any
+
 import numpy as np
 
 STREAM = 6  # of chance: which of the groups
+
+
+def prompts(settings: Any) -> int:
+    """How many prompts a step learns from; settings: config.boundary_optimization."""
+    return settings.kept_prompts or settings.forget_prompts + settings.boundary_prompts
 
 
 def kept(rewards_BG: np.ndarray, count: int, seed: int, step: int) -> np.ndarray:

@@ -43,6 +43,15 @@ def test_options_add_up_from_none_to_all(config):
     assert "model.reference_memory" not in searching.options(config, {"data": 1, "fsdp": 2, "tensor": 4})[-1]
 
 
+def test_microbatches_divide_an_update_of_what_is_learnt_from(config):
+    mesh, changes = {"data": 2, "fsdp": 1, "tensor": 1}, {"algorithm.updates.minibatches": 2}
+    for kept, wanted in ((0, 2), (4, 1)):  # of eight prompts
+        config.update_from_flattened_dict({**changes, "boundary_optimization.kept_prompts": kept})
+        settings = searching.options(config, mesh)[1]
+        assert settings["boundary_optimization.microbatches"] == wanted
+        searching.run_of(config, jax.devices()[:2], mesh, settings)  # which refuses what does not divide
+
+
 def test_attention_that_keeps_no_scores_comes_before_computing_anew(config):
     sizes = {"data": 1, "fsdp": 2, "tensor": 4}
     assert not any("model.attention" in settings for settings in searching.options(config, sizes))
