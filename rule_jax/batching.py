@@ -144,9 +144,12 @@ def asking(packed: Packed, most: int | None = None) -> Packed:
 def sharing(packed: Packed, drawn: np.ndarray, *, multiple: int) -> Callable[[int], Packed]:
     """batch(step) -> the sequences drawn[step], several in a row where that takes fewer places than one in each.
 
-    packed: a sequence a row. drawn: int [steps, batch]. All batches have one shape, that of the step which wants most
-    rows, a multiple of `multiple`; so one program is compiled for them.
+    Rows that hold several sequences, which belong together, stay as they are. drawn: int [steps, batch]. All batches
+    have one shape, that of the step which wants most rows, a multiple of `multiple`; so one program is compiled for
+    them.
     """
+    if packed.segment_BT.max() > 1:
+        return lambda step: take(packed, drawn[step])
     lengths_N, weighted_N = (np.sum(x > 0, axis=1) for x in (packed.segment_BT, packed.weight_BT))
     alone = packed.tokens_BT.shape[1]
     size = 2 * alone if alone <= SHORT else alone  # in longer rows less is left over

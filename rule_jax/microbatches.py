@@ -6,6 +6,7 @@ one product leaves is out of the caches before the next one reads it. So it is c
 long as its tokens are worth the adding up of another set of gradients (tests/speed/LOG.md has the measurements).
 """
 
+import math
 from collections.abc import Mapping
 
 from jax.sharding import Mesh
@@ -32,9 +33,10 @@ def of_answers(config: DecoderConfig, sizes: tuple[int, int, int, int], mesh: Me
 
 
 def of_packed(config: DecoderConfig, batch: Packed | Mapping[str, Packed], mesh: Mesh) -> int:
-    """Microbatches of rows of whole sequences, or of several such parts with equally many rows."""
+    """Microbatches of rows of whole sequences, or of several such parts, of which each is cut."""
     parts = [batch] if isinstance(batch, Packed) else [*batch.values()]
-    return of_size(config, len(parts[0].tokens_BT), sum(part.tokens_BT.size for part in parts), mesh)
+    rows = math.gcd(*(len(part.tokens_BT) for part in parts))
+    return of_size(config, rows, sum(part.tokens_BT.size for part in parts), mesh)
 
 
 def of_size(config: DecoderConfig, rows: int, tokens: int, mesh: Mesh) -> int:

@@ -166,6 +166,13 @@ def test_equal_sequences_stay_in_rows_of_their_own():
         np.testing.assert_array_equal(x, y)
 
 
+def test_rows_that_hold_several_sequences_stay_whole():
+    packed = batching.pack([exchange(n, 5, 2) for n in range(24)], 32, share_rows=True)
+    assert packed.segment_BT.max() == 6
+    batch = batching.sharing(packed, np.array([[3, 1], [0, 2]]), multiple=1)
+    np.testing.assert_array_equal(batch(1).tokens_BT, packed.tokens_BT[[0, 2]])
+
+
 def test_take_picks_rows_of_every_part():
     packed = batching.pack(SEQUENCES, 5, share_rows=False)
     got = batching.take(packed, np.array([2, 0]))

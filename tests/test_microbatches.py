@@ -69,3 +69,15 @@ def test_parts_of_a_batch_count_together(one_device):
     rows = Packed(*(np.zeros((16, 64)) for _ in range(4)))
     assert microbatches.of_packed(config(), rows, one_device) == 1
     assert microbatches.of_packed(config(), {"forget": rows, "retain": rows}, one_device) == 2
+
+
+def test_every_part_of_a_batch_can_be_cut(one_device):
+    few, many = (Packed(*(np.zeros((rows, 64)) for _ in range(4))) for rows in (9, 33))
+    assert microbatches.of_packed(config(), many, one_device) == 3
+    assert microbatches.of_packed(config(), {"forget": few, "retain": many}, one_device) == 3
+    assert (
+        microbatches.of_packed(
+            config(), {"forget": few._replace(tokens_BT=few.tokens_BT[:8]), "retain": many}, one_device
+        )
+        == 1
+    )

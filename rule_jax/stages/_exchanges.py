@@ -1,9 +1,11 @@
 """Questions with answers, as the rows that supervised training reads: for Rejection Steering and for the baselines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from rule_jax import batching
+import numpy as np
+
+from rule_jax import batching, sharding
 from rule_jax.errors import UserError
 from rule_jax.stages import Run, Subject, _lengths
 from rule_jax.text import chat
@@ -106,6 +108,20 @@ def check(found: Mapping[str, Sequence[Exchange]], wanted: Sequence[str], source
                 f"data source {source!r} has no part {part!r} ({PARTS[part]}), which a term of config.baseline reads; "
                 "give such records with answers, or choose a baseline that does without"
             )
+
+
+def batches(
+    run: Run, learner: Subject, stage: str, what: str, exchanges: Sequence[Exchange], stream: int
+) -> Callable[[int], Packed]:
+    """batch(step): the rows of a step of the stage, drawn by chance of this stream; exchanges share them where that
+    saves work, and see nothing of each other. Raises UserError as `packed` does."""
+    settings, rows = run.config[stage], packed(run, learner, stage, what, exchanges)
+    drawn = [
+        batching.batch_rows(run.config.seed, stream, step, settings.batch, len(rows.tokens_BT))
+        for step in range(settings.steps)
+    ]
+    multiple = sharding.row_shards(run.mesh) * (settings.microbatches or 1)
+    return batching.sharing(rows, np.stack(drawn), multiple=multiple)
 
 
 def packed(run: Run, learner: Subject, stage: str, what: str, exchanges: Sequence[Exchange]) -> Packed:

@@ -8,7 +8,6 @@ way (task vectors); no terms train nothing, and what stands before the model (_g
 import optax
 
 from rule_jax import (
-    batching,
     files,
     hf,
     offline,
@@ -82,7 +81,10 @@ def run(run: Run) -> None:
     recalled = run.records(recollection.FILE) if {*read(made)} & {*_exchanges.RECALLED} else ()
     found = _exchanges.parts(examples, recollection.forget(run), run.records("boundary"), recalled)
     _exchanges.check(found, read(made), run.config.data.source)
-    packed = {part: _exchanges.packed(run, learner, STAGE, f"{part} rows", found[part]) for part in read(made)}
+    batch_of = {
+        part: _exchanges.batches(run, learner, STAGE, f"{part} rows", found[part], ROWS + [*PARTS].index(part))
+        for part in read(made)
+    }
 
     with (
         Checkpoints(run.checkpoints(STAGE), settings.keep_checkpoints) as checkpoints,
@@ -100,11 +102,7 @@ def run(run: Run) -> None:
         with telemetry.Progress(STAGE, settings.steps, done) as bar:
             reporter = Reporter(run, log, bar, {"loss": "loss", **{f"{name}/loss": name for name in made}}, done)
             for step in range(done, settings.steps):
-                batch = {}
-                for part, rows in packed.items():
-                    stream = ROWS + [*PARTS].index(part)
-                    drawn = batching.batch_rows(run.config.seed, stream, step, settings.batch, len(rows.tokens_BT))
-                    batch[part] = sharding.put_rows(batching.take(rows, drawn), run.mesh)
+                batch = sharding.put_rows({part: of(step) for part, of in batch_of.items()}, run.mesh)
                 rate = schedule(step)
                 state, metrics = update(state, on_device(reference), batch, rate, numbers)
                 reporter.push(step + 1, {**metrics, "lr": rate}, batch)

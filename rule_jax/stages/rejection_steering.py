@@ -4,12 +4,9 @@ Source: https://arxiv.org/abs/2506.07171 section 3.1. The loss is on the refusal
 exchanges share rows where that saves work, and see nothing of each other.
 """
 
-from collections.abc import Callable
-
-import numpy as np
 import optax
 
-from rule_jax import batching, plugin, preemption, programs, sharding, telemetry, trackers
+from rule_jax import plugin, preemption, programs, sharding, telemetry, trackers
 from rule_jax.checkpoint import Checkpoints
 from rule_jax.data import jsonl
 from rule_jax.errors import UserError
@@ -20,7 +17,6 @@ from rule_jax.stages._dosage import Dosage
 from rule_jax.stages._exchanges import Exchange
 from rule_jax.stages._training import Reporter, start_or_resume
 from rule_jax.stages._weights import before
-from rule_jax.types import Packed
 
 STAGE = "rejection_steering"
 ROWS = 1  # stream of chance: the order of the examples
@@ -47,7 +43,9 @@ def run(run: Run) -> None:
     """Trains until its dosage is enough, at most config.rejection_steering.steps updates; resumes where it stopped."""
     settings = run.config.rejection_steering
     learner = subject(run)
-    batch_of = _batches(run, learner)
+    examples = jsonl.read_examples(run.data_file("rejection"))
+    exchanges = [Exchange(example.prompt, (example.response,)) for example in examples]
+    batch_of = _exchanges.batches(run, learner, STAGE, "examples", exchanges, ROWS)
 
     # Programs
     update, objective, optimizer = update_program(run, learner)
@@ -100,18 +98,3 @@ def update_program(run: Run, learner: Subject) -> tuple[programs.Update, Objecti
     loss = programs.tuned(loss, learner.tuning)
     update = programs.make_update(learner.tuning, run.mesh, optimizer, loss, microbatches=settings.microbatches)
     return update, objective, optimizer
-
-
-def _batches(run: Run, learner: Subject) -> Callable[[int], Packed]:
-    """batch(step): the refusals of a step; those longer than config.rejection_steering.max_length are left out or cut,
-    and counted."""
-    settings = run.config.rejection_steering
-    examples = jsonl.read_examples(run.data_file("rejection"))
-    exchanges = [Exchange(example.prompt, (example.response,)) for example in examples]
-    packed = _exchanges.packed(run, learner, STAGE, "examples", exchanges)
-    drawn = [
-        batching.batch_rows(run.config.seed, ROWS, step, settings.batch, len(packed.tokens_BT))
-        for step in range(settings.steps)
-    ]
-    multiple = sharding.row_shards(run.mesh) * (settings.microbatches or 1)
-    return batching.sharing(packed, np.stack(drawn), multiple=multiple)
