@@ -174,14 +174,14 @@ def get_config() -> ConfigDict:
             "aggregate": "token_mean",
             "entropy_coef": 0.0,
         },
-        "kl": {"placement": "loss", "estimator": "k3", "coef": 1e-2, "target": 0.0, "gain": 0.1},
+        "kl": {"placement": "loss", "estimator": "k3", "coef": 1e-2, "forget": 1.0, "target": 0.0, "gain": 0.1},
         "answers": {
             "drop_zero_variance": False,
             "mask_truncated": False,
             "overlong_margin": 0,
             "overlong_penalty": 1.0,
         },
-        "updates": {"epochs": 1, "minibatches": 1},
+        "updates": {"epochs": 1, "minibatches": 1, "old": "scored"},  # or "sampled", for several: a pass less
     }
     c.reward = {
         "name": "rule",

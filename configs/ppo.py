@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
         "value_clip": 0.2,
         "surrogate": c.algorithm.surrogate,
         "answers": c.algorithm.answers,
-        "kl": {"placement": "reward", "estimator": "k1", "coef": 1e-2, "target": 0.0, "gain": 0.1},
-        "updates": {"epochs": 1, "minibatches": 2},
+        "kl": {"placement": "reward", "estimator": "k1", "coef": 1e-2, "forget": 1.0, "target": 0.0, "gain": 0.1},
+        "updates": {"epochs": 1, "minibatches": 2, "old": "scored"},
     }
     return c

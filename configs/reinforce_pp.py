@@ -24,6 +24,6 @@ def get_config() -> ConfigDict:
         "surrogate": c.algorithm.surrogate,
         "answers": c.algorithm.answers,
         "updates": c.algorithm.updates,
-        "kl": {"placement": "reward", "estimator": "k1", "coef": 1e-2, "target": 0.0, "gain": 0.1},
+        "kl": {"placement": "reward", "estimator": "k1", "coef": 1e-2, "forget": 1.0, "target": 0.0, "gain": 0.1},
     }
     return c

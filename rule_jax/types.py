@@ -183,7 +183,8 @@ class Rollout(NamedTuple):
 
     response_BGR: int32, right-padded. length_BG: int32, valid tokens, EOS included.
     finished_BG: bool, an EOS was sampled (False: cut at R). logprobs_BGR: float32, the sampler's own, at its
-    temperature; 0 beyond the length. packing: how it is scored; None: every answer takes R places.
+    temperature; 0 beyond the length. packing: how it is scored; None: every answer takes R places. forget_B: bool,
+    which prompts are forget queries; None before it is told.
     """
 
     prompts: Prompts
@@ -192,6 +193,7 @@ class Rollout(NamedTuple):
     finished_BG: Array
     logprobs_BGR: Array
     packing: Packing | None = None
+    forget_B: Array | None = None
 
 
 class Packed(NamedTuple):

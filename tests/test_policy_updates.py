@@ -299,16 +299,18 @@ def toy(tiny, one_device, algorithm):
             rewards = (np.asarray(rollout.response_BGR)[..., 0] == wanted).astype(np.float32)
             fresh = rollout, jnp.asarray(rewards)
             batch, metrics = targets(policy.params, start, values and values.params, fresh, None, coefficients)
+            gaps = []
             for epoch in range(made.epochs):
                 for part in batching.minibatch_rows(seed, 0, step, epoch, made.minibatches, 8):
                     minibatch = take(batch, part)
                     policy, more = update(policy, start, minibatch, jnp.float32(rate * left), coefficients)
+                    gaps.append(more["sampler_gap"])
                     if values:
                         values, _ = update_critic(values, (), minibatch, jnp.float32(critic_rate), coefficients)
             if "kl_coef" in coefficients:
                 adapted = made.adapt(float(coefficients["kl_coef"]), float(more["kl"]))
                 coefficients["kl_coef"] = jnp.float32(adapted)
-            seen.append({"reward": rewards.mean(), **metrics, **more})
+            seen.append({"reward": rewards.mean(), **metrics, **more, "sampler_gap": gaps[0]})
         return {name: np.array([float(step[name]) for step in seen]) for name in seen[0]}
 
     return learn

@@ -21,6 +21,7 @@ KL = {"k1": policy_loss.kl_k1, "k2": policy_loss.kl_k2, "k3": policy_loss.kl_k3}
 Aggregate = Literal["token_mean", "sequence_mean", "constant"]
 Ratio = Literal["token", "sequence"]
 Placement = Literal["none", "reward", "loss"]
+Old = Literal["scored", "sampled"]
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -66,7 +67,9 @@ class Surrogate:
 class Kl:
     """The pull towards the reference: nowhere, in the loss, or per token in the reward; see ops.policy_loss.kl_*.
 
-    coef: its weight. target: the KL in nats per token that an adaptive coefficient steers to; 0 keeps it fixed. gain:
+    coef: its weight. forget: the part of it, 0 to 1, that holds on forget queries. What is to be forgotten must
+    go far from the reference while all else stays, so below 1 a greater coef costs no forgetting.
+    target: the KL in nats per token that an adaptive coefficient steers to; 0 keeps it fixed. gain:
     K_beta of the controller, https://arxiv.org/abs/1909.08593 section 2.2:
         e = clip(KL / target - 1, -0.2, 0.2),    coef <- coef (1 + gain e)
     """
@@ -74,6 +77,7 @@ class Kl:
     placement: Placement
     estimator: Literal["k1", "k2", "k3"]
     coef: float
+    forget: float
     target: float
     gain: float
 
@@ -82,6 +86,7 @@ class Kl:
         one_of("kl.estimator", self.estimator, tuple(KL))
         for name in ("coef", "target", "gain"):
             within(f"kl.{name}", getattr(self, name), 0)
+        within("kl.forget", self.forget, 0, 1)
         if self.placement == "loss" and self.estimator == "k1":
             raise UserError(
                 "algorithm.kl.estimator=k1 with kl.placement=loss: inside the loss its expected on-policy gradient is "
@@ -97,6 +102,16 @@ class Kl:
         if not self.target:
             return coef
         return coef * (1 + self.gain * min(max(kl / self.target - 1, -0.2), 0.2))
+
+    def cost(
+        self, logprobs_BGR: jax.Array, reference_BGR: jax.Array, rollout: Rollout, coefs: Coefficients
+    ) -> jax.Array:
+        """[B, G, R]: what each token's distance to the reference costs."""
+        cost_BGR = coefs["kl_coef"] * KL[self.estimator](logprobs_BGR, reference_BGR)
+        if self.forget == 1:
+            return cost_BGR
+        assert rollout.forget_B is not None  # the loop tells it
+        return jnp.where(rollout.forget_B, coefs["kl_forget"], 1.0)[:, None, None] * cost_BGR
 
 
 @dataclass(frozen=True)
@@ -120,14 +135,21 @@ class Answers:
 
 @dataclass(frozen=True)
 class Updates:
-    """epochs: passes over a batch. minibatches: updates per pass, each on as many prompts."""
+    """epochs: passes over a batch. minibatches: updates per pass, each on as many prompts.
+
+    old: where there are several updates, whose log-probabilities the ratio is to: "scored", of a pass over the batch
+    before the first of them, or "sampled", the sampler's own, which saves that pass. They are those of the policy that
+    answered, but as exact as its decoding is, which in bfloat16 is less.
+    """
 
     epochs: int
     minibatches: int
+    old: Old
 
     def __post_init__(self) -> None:
         within("updates.epochs", self.epochs, 1)
         within("updates.minibatches", self.minibatches, 1)
+        one_of("updates.old", self.old, get_args(Old))
 
 
 class Estimate(NamedTuple):
@@ -158,10 +180,13 @@ def assemble(
     own: dict[str, float] = {name: getattr(surrogate_, name) for name in ("clip_low", "clip_high", "dual_clip")}
     if kl_.placement != "none":
         own["kl_coef"] = kl_.coef
+        if kl_.forget != 1:
+            own["kl_forget"] = kl_.forget
     if surrogate_.entropy_coef:
         own["entropy_coef"] = surrogate_.entropy_coef
     several = updates_.epochs * updates_.minibatches > 1
-    scored = several or kl_.placement == "reward" or value_loss is not None
+    old_scored = several and updates_.old == "scored"
+    scored = old_scored or kl_.placement == "reward" or value_loss is not None
 
     def targets(experience: Experience, coefficients: Coefficients) -> tuple[Targets, Metrics]:
         outputs, replayed_B = experience.outputs, experience.replayed_B
@@ -174,7 +199,7 @@ def assemble(
             weight_BGR=mask_BGR.astype(jnp.float32),
             share_BGR=(valid_BGR & fresh_B[:, None, None]).astype(jnp.float32),
             replayed_B=replayed_B,
-            old_BGR=outputs.logprobs_BGR if outputs is not None and several else None,
+            old_BGR=_old(experience, scored=old_scored) if several else None,
             reference_BGR=None if outputs is None else outputs.reference_BGR,
             returns_BGR=estimated.returns_BGR,
             values_BGR=experience.values_BGR,
@@ -198,6 +223,13 @@ def assemble(
         min_samples=min_samples,
         adapt=kl_.adapt,
     )
+
+
+def _old(experience: Experience, *, scored: bool) -> jax.Array:
+    if not scored:
+        return experience.rollout.logprobs_BGR
+    assert experience.outputs is not None  # such algorithms are scored
+    return experience.outputs.logprobs_BGR
 
 
 def _valid(rollout: Rollout) -> jax.Array:
@@ -224,7 +256,7 @@ def _token_rewards(answers: Answers, kl: Kl, experience: Experience, coefficient
     penalty_BGR = jnp.zeros(rollout.response_BGR.shape)
     if kl.placement == "reward":
         assert outputs is not None  # such algorithms are scored
-        penalty_BGR = coefficients["kl_coef"] * KL[kl.estimator](outputs.logprobs_BGR, outputs.reference_BGR)
+        penalty_BGR = kl.cost(outputs.logprobs_BGR, outputs.reference_BGR, rollout, coefficients)
     return token_rewards(rewards_BG, penalty_BGR, _valid(rollout))
 
 
@@ -273,7 +305,7 @@ def _loss(surrogate: Surrogate, kl: Kl) -> Callable[..., tuple[jax.Array, Metric
         )
         total = mean(found.loss)
         if kl.placement == "loss":
-            total += coefficients["kl_coef"] * mean(KL[kl.estimator](logprobs_BGR, reference_BGR))
+            total += mean(kl.cost(logprobs_BGR, reference_BGR, rollout, coefficients))
         if surrogate.entropy_coef:
             total -= coefficients["entropy_coef"] * mean(entropy_BGR)
         return total, {
@@ -283,8 +315,9 @@ def _loss(surrogate: Surrogate, kl: Kl) -> Callable[..., tuple[jax.Array, Metric
             "clip_fraction/high": reported(found.clipped_high),
             "ratio/min": jnp.min(found.ratio, initial=jnp.inf, where=valid_BGR),
             "ratio/max": jnp.max(found.ratio, initial=0.0, where=valid_BGR),
-            # The sampler and the scorer are two programs; how far they disagree is watched, not assumed.
-            "sampler_gap": reported(jnp.abs(current_BGR - sampled_BGR)),
+            # The sampler and the scorer are two programs; how far they disagree before the first update is watched,
+            # not assumed.
+            "sampler_gap": reported(jnp.abs(logprobs_BGR - sampled_BGR)),
         }
 
     return loss

@@ -158,7 +158,7 @@ class Bench:
         """Each of PHASES, in their order. What is compiled for one is warm for the next."""
         yield Phase("rollout", self.rollout, self._parts_of_rollout, self.sampled)
         reward = plugin.make("rewards", self.run.config.reward.to_dict())
-        rollout = self.rollout()
+        rollout = self.updates.told(self.rollout(), self.records)
         rewards_BG = np.random.default_rng(0).random((len(self.records), self.settings.samples), np.float32)
         (chosen, rewards), _ = self.updates.chosen((rollout, sharding.put_rows(rewards_BG, self.run.mesh)), 0)
         fresh = self.updates.packed(chosen, lengths_of(chosen)), rewards
@@ -167,7 +167,7 @@ class Bench:
             return score(rollout, self.records, self.learner.tokenizer, reward).rewards_BG
 
         def step() -> None:
-            rollout = self.rollout()
+            rollout = self.updates.told(self.rollout(), self.records)
             chosen, _ = self.updates.chosen((rollout, sharding.put_rows(judged(rollout), self.run.mesh)), 0)
             self.update(chosen)
 

@@ -84,6 +84,7 @@ class Shapes:
             length_BG=self.rows(B, G),
             finished_BG=self.rows(B, G, dtype=jnp.bool_),
             logprobs_BGR=self.rows(B, G, R, dtype=jnp.float32),
+            forget_B=self.rows(B, dtype=jnp.bool_),
         )
 
     def coefficients(self, names: Iterable[str]) -> dict[str, jax.ShapeDtypeStruct]:

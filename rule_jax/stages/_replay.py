@@ -39,6 +39,7 @@ def empty(settings: Any, prompt_tokens: int) -> Buffer | None:
             length_BG=np.ones((B, G), np.int32),
             finished_BG=np.zeros((B, G), bool),
             logprobs_BGR=np.zeros((B, G, R), np.float32),
+            forget_B=np.zeros(B, bool),
         ),
         rewards_BG=np.zeros((B, G), np.float32),
         step_B=np.full(B, -1, np.int32),

@@ -1,6 +1,6 @@
 """What a rollout does to the policy and, where the algorithm has one, to the critic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,7 @@ from rule_jax.stages import _replay as replay
 from rule_jax.stages._replay import Buffer
 from rule_jax.stages._training import start_or_resume
 from rule_jax.stages._weights import on_device
-from rule_jax.types import Rollout
+from rule_jax.types import PromptRecord, Rollout
 
 STREAM = 4  # of chance: the order of a batch's rows in its minibatches
 
@@ -114,7 +114,7 @@ class Updates:
     ) -> tuple[Training, dict[str, Any], Targets]:
         """(training after the updates of a step, metrics, the targets of the batch), given a rollout and its rewards.
 
-        Metrics are means over the updates of the step, or the least and the greatest where their names say so. "places"
+        Metrics are those of `over_updates`. "places"
         is the share of the batch's rectangle that is computed, 1 where its answers are not packed.
         """
         algorithm, (policy, critic, kl_coef, buffer) = self.algorithm, training
@@ -141,6 +141,11 @@ class Updates:
         kl_coef = float(np.float32(algorithm.adapt(kl_coef, float(metrics["kl"]))))
         buffer = replay.store(buffer, self.replay, fresh, step)
         return Training(policy, critic, kl_coef, buffer), {**metrics, **replay.facts(buffer, step)}, batch[1]
+
+    def told(self, rollout: Rollout, records: Sequence[PromptRecord]) -> Rollout:
+        """The rollout, told which of its groups are of forget queries; records: its prompts."""
+        forget_B = np.asarray([record.kind == "forget" for record in records])
+        return rollout._replace(forget_B=sharding.put_rows(forget_B, self.run.mesh))
 
     def chosen(self, fresh: tuple[Rollout, jax.Array], step: int) -> tuple[tuple[Rollout, jax.Array], np.ndarray]:
         """What is learnt from of a rollout and its rewards, and which rows that are, the same on every process."""
@@ -199,7 +204,8 @@ def _places(rollout: Rollout, rows: int) -> float:
 
 
 def over_updates(updates: list[Metrics]) -> dict[str, np.ndarray]:
-    """The metrics of several updates as one: means, but the least and the greatest of names in /min and /max."""
-    kinds = {"min": np.min, "max": np.max}
+    """The metrics of several updates as one: means, but the least and the greatest of names in /min and /max, and how
+    far sampler and scorer disagree of the first, since later ones find a policy that has moved."""
+    kinds = {"min": np.min, "max": np.max, "sampler_gap": lambda of_updates: of_updates[0]}
     here = jax.device_get(updates)  # at once: each waits for the device by itself otherwise
     return {name: kinds.get(name.rpartition("/")[2], np.mean)([update[name] for update in here]) for name in updates[0]}

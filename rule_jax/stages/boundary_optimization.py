@@ -149,6 +149,7 @@ def run(run: Run) -> None:
                 seen = facts(scored)
                 clock.lap("reward")
                 rewards_BG = sharding.put_rows(scored.rewards_BG, run.mesh)
+                rollout = updates.told(rollout, records)
                 fresh, rows = updates.chosen((rollout, rewards_BG), step)
                 training, metrics, targets = updates.apply(training, reference, fresh, step)
                 jax.block_until_ready(metrics)

@@ -158,9 +158,49 @@ def test_what_everyone_watches_is_reported(name, algorithm):
     assert metrics["kl"] == pytest.approx((np.exp(gap) - 1 - gap).mean(), rel=1e-4)
     assert metrics["ratio/min"] == pytest.approx(ratio.min(), rel=1e-4)
     assert metrics["ratio/max"] == pytest.approx(ratio.max(), rel=1e-4)
-    before = experience.outputs if stored_old(made) else later
-    off = np.abs(before.logprobs_BGR - experience.rollout.logprobs_BGR)[~BEYOND].mean()
+    off = np.abs(later.logprobs_BGR - experience.rollout.logprobs_BGR)[~BEYOND].mean()
     assert metrics["sampler_gap"] == pytest.approx(off, rel=1e-4)
+
+
+@pytest.mark.parametrize(("placement", "estimator"), [("loss", "k3"), ("reward", "k1")])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_pull_to_the_reference_may_be_weaker_on_forget_queries(name, placement, estimator, algorithm):
+    def found(coef, forget, forget_B):
+        made = algorithm(name, kl__placement=placement, kl__estimator=estimator, kl__coef=coef, kl__forget=forget)
+        experience, later = draw()
+        experience = experience._replace(rollout=experience.rollout._replace(forget_B=np.array(forget_B)))
+        targets = targets_of(made, experience)[0]
+        return np.asarray(targets.advantages_BGR), float(losses(made, experience, later, targets=targets)[0])
+
+    every, none, mixed = [True] * 3, [False] * 3, [True, False, True]
+    for one, other in (((0.4, 0.25, every), (0.1, 1.0, every)), ((0.4, 0.25, none), (0.4, 1.0, none))):
+        for x, y in zip(found(*one), found(*other), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
+    if placement == "loss":
+        _, later = draw()
+        gap = np.asarray(later.reference_BGR - later.logprobs_BGR)
+        k3 = np.where(BEYOND, 0, np.exp(gap) - 1 - gap)[np.array(mixed)].sum() / (~BEYOND).sum()
+        assert found(0.4, 1.0, mixed)[1] - found(0.4, 0.25, mixed)[1] == pytest.approx(0.4 * 0.75 * k3, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_old_policy_may_be_as_the_sampler_saw_it(name, algorithm):
+    several = {"updates__minibatches": 2, "kl__placement": "loss", "kl__estimator": "k3"}
+    scored = algorithm(name, **several, updates__old="scored")
+    sampled = algorithm(name, **several, updates__old="sampled")
+    assert scored.scored
+    assert sampled.scored == bool(sampled.value_loss)  # a critic has to be asked all the same
+    experience, later = draw()
+    ratio = np.asarray(jnp.exp(later.logprobs_BGR - experience.rollout.logprobs_BGR))[~BEYOND]
+    seen = losses(sampled, experience, later)[1]
+    assert seen["ratio/max"] == pytest.approx(ratio.max(), rel=1e-4)
+    assert seen["ratio/max"] != pytest.approx(float(losses(scored, experience, later)[1]["ratio/max"]), rel=1e-2)
+    assert (
+        targets_of(algorithm(name, updates__minibatches=1, updates__epochs=1, updates__old="sampled"), experience)[
+            0
+        ].old_BGR
+        is None
+    )  # one update's old policy is the policy
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -227,6 +267,7 @@ def test_k1_in_the_loss_is_refused_with_the_reason_and_is_welcome_in_the_reward(
         ({"kl__placement": "both"}, "algorithm.kl.placement='both': it must be one of none, reward, loss"),
         ({"kl__estimator": "k4"}, "algorithm.kl.estimator='k4': it must be one of k1, k2, k3"),
         ({"kl__coef": -1.0}, "algorithm.kl.coef=-1.0: it must be at least 0"),
+        ({"kl__forget": 1.5}, "algorithm.kl.forget=1.5: it must be between 0 and 1"),
         ({"kl__placement": "none", "kl__target": 0.1}, "steers a coefficient that has no effect"),
         ({"surrogate__ratio": "mean"}, "algorithm.surrogate.ratio='mean': it must be one of token, sequence"),
         ({"surrogate__aggregate": "mean"}, "algorithm.surrogate.aggregate='mean': it must be one of token_mean, seq"),
@@ -234,6 +275,7 @@ def test_k1_in_the_loss_is_refused_with_the_reason_and_is_welcome_in_the_reward(
         ({"surrogate__clip_low": 1.5}, "algorithm.surrogate.clip_low=1.5: it must be between 0 and 1"),
         ({"answers__overlong_margin": -1}, "algorithm.answers.overlong_margin=-1: it must be at least 0"),
         ({"updates__minibatches": 0}, "algorithm.updates.minibatches=0: it must be at least 1"),
+        ({"updates__old": "none"}, "algorithm.updates.old='none': it must be one of scored, sampled"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(name, change, message, algorithm):

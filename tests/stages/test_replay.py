@@ -23,6 +23,7 @@ def rollout(mark, groups=4):
         np.full((groups, 2), 3, np.int32),
         np.ones((groups, 2), bool),
         -np.broadcast_to(number[:, None, None], (groups, 2, 3)).astype(np.float32),
+        forget_B=number % 2 == 0,
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import grpo, ppo
-from rule_jax import batching, microbatches, programs, sharding
+from rule_jax import batching, microbatches, programs, scoring, sharding
 from rule_jax.models import critic as critics
 from rule_jax.models.tuning import full
 from rule_jax.stages import Run, Subject, boundary_optimization
@@ -45,7 +45,7 @@ def batch(mesh):
     length_BG[3, 1] = R
     logprobs_BGR = draw.normal(-3, 0.3, (B, G, R)).astype(np.float32)
     response_BGR = draw.integers(0, 48, (B, G, R), dtype=np.int32)
-    rollout = Rollout(prompts, response_BGR, length_BG, length_BG < R, logprobs_BGR)
+    rollout = Rollout(prompts, response_BGR, length_BG, length_BG < R, logprobs_BGR, forget_B=np.arange(B) < 4)
     return sharding.put_rows((rollout, draw.normal(size=(B, G)).astype(np.float32)), mesh)
 
 
@@ -99,6 +99,25 @@ def test_packed_answers_train_what_rectangles_train(tiny, one_device, recipe, si
     for one, other in zip(jax.tree.leaves(training[:2]), jax.tree.leaves(rectangles[:2]), strict=True):
         if one.dtype == np.float32:
             np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
+
+
+def test_updates_to_the_samplers_own_log_probabilities_are_those_to_a_pass_of_the_scorer(tiny, one_device):
+    two = {"algorithm.updates.minibatches": 2, "algorithm.kl.coef": 0.1}
+    scored, training, params = made(tiny, grpo, one_device, **two)
+    sampled, other, _ = made(tiny, grpo, one_device, **two, **{"algorithm.updates.old": "sampled"})
+    assert (scored.algorithm.scored, sampled.algorithm.scored) == (True, False)
+    rollout, rewards_BG = batch(one_device)
+    own_BGR, _ = scoring.logprobs(scored.learner.model, params, rollout, 1.0, None)
+    fresh = rollout._replace(logprobs_BGR=own_BGR), rewards_BG
+    reference = jax.tree.map(lambda x: 0.9 * x, params)
+    training, wanted, _ = scored.apply(training, reference, fresh, 0)
+    other, metrics, _ = sampled.apply(other, reference, fresh, 0)
+    assert metrics["ratio/max"] > 1.0001  # the second update finds a policy that has moved
+    assert metrics["sampler_gap"] == pytest.approx(0, abs=1e-6)  # the first one's
+    for name in ("loss", "kl", "ratio/min", "ratio/max", "grad_norm"):
+        assert metrics[name] == pytest.approx(float(wanted[name]), rel=1e-4), name
+    for one, two_ in zip(jax.tree.leaves(training.policy.params), jax.tree.leaves(other.policy.params), strict=True):
+        np.testing.assert_allclose(one, two_, rtol=2e-5, atol=2e-6)
 
 
 def test_a_rollout_without_a_choice_is_learnt_from_whole(tiny, one_device):
