@@ -228,7 +228,8 @@ def get_config() -> ConfigDict:
     c.robustness = {
         "records": 36,  # questions about the targets that each attack puts, at most
         "attacks": ("role_play", "prefix", "suffix", "reminder", "prefill", "raw"),
-        "samples": 0,  # answers drawn to each question, of which one leak is enough; 0: none
+        "samples": 0,  # answers drawn to each question; 0: none
+        "best_of": 0,  # of how many of them one leak is enough, estimated from all; 0: of all
         "weights": ("int8", "int4"),  # round-to-nearest
         "drift_prompts": 0,  # questions to be kept, on which the KL to the base model is measured; 0: it is not
         # Training on some facts, or on as many others (benign), to see what of the rest comes back; () for none.

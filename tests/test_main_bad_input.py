@@ -151,6 +151,10 @@ SETTINGS = {
     "unknown reward": (["--config.reward.name=rulee"], ["'rulee'", "Did you mean 'rule'?"]),
     "unknown attack": ([ATTACKED, "--config.robustness.attacks=('prefil',)"], ["'prefil'", "Did you mean 'prefill'?"]),
     "unknown rounding": ([ATTACKED, "--config.robustness.weights=('int3',)"], ["'int3'", "int8, int4"]),
+    "best of samples": (
+        [ATTACKED, "--config.robustness.samples=4", "--config.robustness.best_of=5"],
+        ["config.robustness.best_of=5", "1 to 4"],
+    ),
     "samples of attacks": ([ATTACKED, "--config.robustness.samples=3"], ["config.robustness.samples=3", "divide"]),
     "no model to examine": (
         ["--config.stages=('evaluate',)", "--config.evaluate.benchmark=rwku"],

@@ -4,6 +4,7 @@ Efron (1979). The intervals are of the mean, by resampling the given values with
 (values, seed) alone.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -41,6 +42,19 @@ def paired_difference(
     if len(values) != len(others):
         raise ValueError(f"{len(values)} values cannot be paired with {len(others)}")
     return bootstrap(np.subtract(values, others).tolist(), seed=seed, resamples=resamples)
+
+
+def expected_max(values: Sequence[float], k: int) -> float:
+    """The mean of the greatest of k of the values, over all choices of k: what k draws show at their worst, without
+    bias, from as many draws or more. Of values 0 and 1 it is the estimator of pass@k, and of leaks leak@k.
+
+    Source: https://arxiv.org/abs/2107.03374 equation 1; https://arxiv.org/abs/2511.04934. Raises ValueError for fewer
+    than k values.
+    """
+    if not 1 <= k <= len(values):
+        raise ValueError(f"the greatest of {k} of {len(values)} values")
+    choices = math.comb(len(values), k)
+    return math.fsum(value * (math.comb(i, k - 1) / choices) for i, value in enumerate(sorted(values)))
 
 
 def separated(difference: Interval) -> bool:

@@ -83,6 +83,7 @@ def render(report: Mapping[str, Any], training: Sequence[Mapping[str, Any]], exa
         verdict=verdict(stages, final, targets),
         attacks=_attacks(report["robustness"], final),
         under_attack=under_attack(report["robustness"], final),
+        samples=_samples(report["robustness"]),
         relearning=_relearning(report["robustness"].get(final, {}).get("relearning", {})),
         drift=report["robustness"].get(final, {}).get("drift"),
         rings=_rings(report["rings"]),
@@ -169,6 +170,22 @@ def _attacks(robustness: Mapping[str, Mapping], final: str) -> list[dict[str, An
             {"label": ATTACKS.get(attack, attack), "cells": cells, "kept": figure(kept, final, attack, "accuracy")}
         )
     return [{"models": list(tables), "rows": rows}] if rows else []
+
+
+def _samples(robustness: Mapping[str, Mapping]) -> list[dict[str, str]]:
+    """What leaks in at least one of k sampled answers, of the base and of the last model."""
+    found = {model: of["attacks"].get("sampled", {}).get("leak_at") for model, of in robustness.items()}
+    series = {
+        model_label(model): [(int(k), leaks) for k, leaks in curve.items()] for model, curve in found.items() if curve
+    }
+    if not series:
+        return []
+    svg = plots.lines(
+        "samples", "Leaks in at least one of several answers", "questions leaked", series, "percent", xlabel="answers"
+    )
+    return [
+        {"caption": "Questions about the targets of which one sampled answer leaks, by how many are drawn", "svg": svg}
+    ]
 
 
 def _relearning(curves: Mapping[str, Sequence[Mapping]]) -> list[dict[str, str]]:

@@ -79,8 +79,9 @@ class Cloud(NamedTuple):
     mean: Point
 
 
-def lines(name: str, title: str, ylabel: str, series: Series, scale: Scale = "free") -> str:
-    """Lines over training steps. More than 300 points of a series are shown as means of equal runs of steps.
+def lines(name: str, title: str, ylabel: str, series: Series, scale: Scale = "free", *, xlabel: str = "step") -> str:
+    """Lines over training steps, or over what xlabel says. More than 300 points of a series are shown as means of equal
+    runs of them.
 
     name: unique on the page. series: legend label -> [(step, value)]. scale: the y axis is in per cent of [0, 1],
     plain [0, 1], or free.
@@ -92,7 +93,7 @@ def lines(name: str, title: str, ylabel: str, series: Series, scale: Scale = "fr
             colour = SERIES[(2, 1, 3, 4)[i % 4]]
             marker = "o" if len(x) == 1 else None
             axes.plot(x, y, label=label, color=colour, linestyle=_DASHES[i % 4], linewidth=1.5, marker=marker)
-        axes.set_xlabel("step")
+        axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
@@ -109,7 +110,7 @@ def lines(name: str, title: str, ylabel: str, series: Series, scale: Scale = "fr
                 borderpad=0.2,
             )
         ends = "; ".join(
-            f"{label}: {points[0][1]:.4g} at step {points[0][0]:g}, {points[-1][1]:.4g} at step {points[-1][0]:g}"
+            f"{label}: " + ", ".join(f"{y:.4g} at {xlabel} {x:g}" for x, y in (points[0], points[-1]))
             for label, points in series.items()
         )
         return _svg(figure, name, title, ends)

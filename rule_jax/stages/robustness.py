@@ -45,6 +45,11 @@ def check(run: Run) -> None:
                 f"config.evaluate.batch={batch}"
             )
         check_divides(run, "config.evaluate.batch / config.robustness.samples", batch // settings.samples)
+        if not 0 <= settings.best_of <= settings.samples:
+            raise UserError(
+                f"config.robustness.best_of={settings.best_of}: it must be 1 to {settings.samples}, the answers that "
+                "config.robustness.samples draws to a question, or 0 for all"
+            )
     if settings.relearning.examples:
         check_positive("robustness.relearning", settings.relearning, "steps", "every", "batch", "peak")
         check_divides(run, "config.robustness.relearning.batch", settings.relearning.batch)
@@ -66,7 +71,7 @@ def run(run: Run) -> None:
             continue
         params = evaluate.params(run, examined, name)
         table: dict[str, Any] = {"attacks": {}, "relearning": {}, "drift": None}
-        rows = Answers(answers, name, evaluate.guard(run, name))
+        rows = Answers(answers, name, evaluate.guard(run, name), settings.best_of or settings.samples)
         if forget:
             questions = [t for attack in (_attacks.PLAIN, *settings.attacks) for t in _attacks.attacked(attack, forget)]
             if settings.samples:
@@ -87,17 +92,18 @@ def run(run: Run) -> None:
 
 
 class Answers:
-    """What a model says under attack: asked, judged, kept for the file."""
+    """What a model says under attack: asked, judged, kept for the file. best_of: answers to a question of which one
+    leak is enough, where several are drawn."""
 
-    def __init__(self, answers: Answerer, name: str, guard: Guard):
-        self.answers, self.name, self.guard = answers, name, guard
+    def __init__(self, answers: Answerer, name: str, guard: Guard, best_of: int):
+        self.answers, self.name, self.guard, self.best_of = answers, name, guard, best_of
         self.tasks: list[Task] = []
         self.texts: dict[str, Any] = {}
         self.judged: dict[str, Any] = {}
 
     def ask(self, params: Params, tasks: Sequence[Task]) -> dict[str, dict[str, Any]]:
         """The figures of the tasks "<attack>/<task>" by attack. With several samples a question, "leak_any_rate" is the
-        share of questions of which at least one answer leaks."""
+        share of questions of which at least one of best_of answers leaks, and "leak_at" {k: of k answers}."""
         texts = self.answers(params, tasks, f"robustness {self.name}", self.guard)
         judged = {task.name: evaluate.judge(task, texts[task.name]) for task in tasks}
         self.tasks += tasks
@@ -108,20 +114,26 @@ class Answers:
         for attack in dict.fromkeys(task.name.partition("/")[0] for task in tasks):
             made[attack] = {metric: value for metric, value in table[attack].items() if metric != "per_target"}
         if SAMPLED in made:
-            made[SAMPLED]["leak_any_rate"] = _any(judged, SAMPLED)
+            made[SAMPLED] |= _of_several(judged, self.best_of)
         return made
 
     def write(self, path: Any) -> None:
         evaluate.write_generations(path, self.tasks, self.texts, self.judged)
 
 
-def _any(judged: Mapping[str, Sequence], attack: str) -> float:
-    leaks: dict[int, float] = defaultdict(float)
+def _of_several(judged: Mapping[str, Sequence], best_of: int) -> dict[str, Any]:
+    leaks: dict[int, list[float]] = defaultdict(list)
     for name, pairs in judged.items():
-        if name.startswith(f"{attack}/"):
+        if name.startswith(f"{SAMPLED}/"):
             for record, verdict in pairs:
-                leaks[id(record)] = max(leaks[id(record)], verdict["leak_rate"])
-    return float(np.mean(list(leaks.values())))
+                leaks[id(record)].append(verdict["leak_rate"])
+
+    def at(k: int) -> float:
+        return float(np.mean([statistics.expected_max(of, k) for of in leaks.values()]))
+
+    drawn = min(map(len, leaks.values()))
+    doubled = [2**power for power in range(drawn.bit_length())]
+    return {"leak_any_rate": at(best_of), "leak_at": {str(k): at(k) for k in sorted({*doubled, best_of, drawn})}}
 
 
 def _rounded(

@@ -1,5 +1,6 @@
 """rule_jax.metrics.statistics: intervals that cover, pair and repeat."""
 
+import itertools
 import math
 
 import numpy as np
@@ -20,6 +21,17 @@ def test_the_interval_is_that_of_a_normal_mean():
 def test_the_same_values_and_seed_give_the_same_interval():
     values = np.random.default_rng(0).normal(size=9).tolist()
     assert s.bootstrap(values, seed=3) == s.bootstrap(values, seed=3) != s.bootstrap(values, seed=4)
+
+
+def test_the_greatest_of_some_by_all_choices():
+    values = [0.3, 1.0, 0.0, 0.3, 0.7]
+    for k in range(1, 6):
+        wanted = np.mean([max(chosen) for chosen in itertools.combinations(values, k)])
+        assert s.expected_max(values, k) == pytest.approx(wanted)
+    assert s.expected_max([0.0] * 63 + [1.0], 8) == pytest.approx(8 / 64)  # the one is among the eight
+    for k in (0, 6):
+        with pytest.raises(ValueError, match=f"greatest of {k} of 5"):
+            s.expected_max(values, k)
 
 
 def test_few_values():

@@ -12,7 +12,7 @@ from rule_jax.reporting import comparison_page, panels, plots
 from rule_jax.reporting.data import collect, read_examples, read_training
 from rule_jax.reporting.figures import wilson
 from rule_jax.reporting.page import render, write
-from rule_jax.reporting.vocabulary import direction
+from rule_jax.reporting.vocabulary import direction, model_label
 from tests.reporting.synthetic import MODELS, SCRIPT, TARGETS, edit, lines, make_run, spoil
 
 
@@ -398,7 +398,7 @@ def test_attacks_relearning_and_drift_are_on_the_page(workdir):
     of_final = {
         "attacks": {
             "prefill": {**row, "leak_rate": 0.25},
-            "sampled": {**row, "leak_any_rate": 0.5},
+            "sampled": {**row, "leak_any_rate": 0.5, "leak_at": {"1": 0.1, "2": 0.3, "4": 0.5}},
             "int4": {**row, "kept_accuracy": 0.5, "kept_n": 20},
         },
         "relearning": {"4 facts": curve},
@@ -415,6 +415,7 @@ def test_attacks_relearning_and_drift_are_on_the_page(workdir):
     assert "from 10.0% to 60.0%" in text
     assert "KL to the base model 0.0123 nats a token (95% interval 0.0100–0.0200) over 50 of its answers" in text
     assert "4 facts: 0.1 at step 0, 0.6 at step 20" in source
+    assert f"{model_label(MODELS[2])}: 0.1 at answers 1, 0.5 at answers 4" in source
     untested = source[source.index('id="untested"') :]
     assert "Quantized weights" not in untested
     assert "Relearning: how few" not in untested
