@@ -129,13 +129,14 @@ def get_config() -> ConfigDict:
     }
 
     # Stage 2: pi_rule.
-    forms = {"chat": 1.0, "frame": 0.0, "prefill": 0.0, "raw_question": 0.0, "raw_statement": 0.0, "own_words": 0.0}
+    others = ("frame", "prefill", "raw_question", "raw_statement", "own_words", "namesake")
+    forms = {"chat": 1.0, **dict.fromkeys(others, 0.0)}
     c.boundary_optimization = {
         "steps": 70,
         "forget_prompts": 16,
         "boundary_prompts": 16,
-        # How the queries of either side are put (text/forms.py; own_words: stage recollection), by weight; the paper
-        # asks in chat alone.
+        # How the queries of either side are put, by weight (text/forms.py; own_words: stage recollection; namesake: of
+        # the boundary, about nobody who has half a target's name); the paper asks in chat alone.
         "forms": {"forget": {**forms}, "boundary": {**forms}},
         "retain_share": 0.0,  # of boundary_prompts: queries that have nothing to do with a target (recollection)
         "kept_prompts": 0,  # learnt from, of those sampled: where rewards differ (stages/_selection.py); 0: all

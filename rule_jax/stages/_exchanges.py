@@ -1,6 +1,7 @@
 """Questions with answers, as the rows that supervised training reads: for Rejection Steering and for the baselines."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +65,7 @@ def parts(
             for part, kind in _OF_KIND.items()
         },
         "swapped": swapped(forget, boundary),
-        "namesakes": namesakes(forget, boundary),
+        "namesakes": [Exchange(r.prompt, r.answers[:1], r.render) for r in namesakes(forget, boundary)],
         "swapped_plain": swapped(forget, [record for record in recalled if record.kind == "boundary"]),
     }
 
@@ -84,8 +85,9 @@ def swapped(forget: Sequence[PromptRecord], others: Sequence[PromptRecord]) -> l
     return made
 
 
-def namesakes(forget: Sequence[PromptRecord], others: Sequence[PromptRecord]) -> list[Exchange]:
-    """What is asked of others, asked of nobody: a target's first names with the other's last name, or the other way."""
+def namesakes(forget: Sequence[PromptRecord], others: Sequence[PromptRecord]) -> list[PromptRecord]:
+    """What is asked of others, asked of nobody: a target's first names with the other's last name, or the other way.
+    The answers stay the other's. Without targets of several words there are none."""
     targets = [target.split() for target in dict.fromkeys(record.target for record in forget)]
     targets = [words for words in targets if len(words) > 1]
     made = []
@@ -94,9 +96,10 @@ def namesakes(forget: Sequence[PromptRecord], others: Sequence[PromptRecord]) ->
             break
         target, other = targets[number % len(targets)], record.entity.split()
         first, last = (other, target) if number // len(targets) % 2 else (target, other)
-        prompt = replace_entity(record.prompt, record.entity, " ".join([*first[:-1], last[-1]]))
+        name = " ".join([*first[:-1], last[-1]])
+        prompt = replace_entity(record.prompt, record.entity, name)
         if prompt:
-            made.append(Exchange(prompt, record.answers[:1], record.render))
+            made.append(replace(record, prompt=prompt, entity=name))
     return made
 
 

@@ -1,17 +1,19 @@
 """What stage 2 asks: forget and boundary queries in their forms, in batches that are pure functions of (seed, step)."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rule_jax import batching, sharding
 from rule_jax.errors import UserError, nearest
-from rule_jax.stages import Run, Subject, _lengths, recollection
+from rule_jax.stages import Run, Subject, _exchanges, _lengths, recollection
 from rule_jax.text.forms import FORMS, put
 from rule_jax.types import PromptRecord
 
 STAGE = "boundary_optimization"
 OWN_WORDS = "own_words"  # the form whose queries the base model has worded, in the stage recollection
-KNOWN = (*FORMS, OWN_WORDS)
+NAMESAKE = "namesake"  # of the boundary alone: asked about nobody who has half a target's name, and no answer is right
+KNOWN = (*FORMS, OWN_WORDS, NAMESAKE)
 STREAMS = {"forget": 2, "boundary": 3, "retain": 4}  # of chance: the order of prompts; 10 further on for each next form
 
 
@@ -28,6 +30,11 @@ def check(run: Run) -> None:
                 raise UserError(f"{where}.{name}={share}: a weight cannot be negative")
         if not sum(forms.values()) > 0:
             raise UserError(f"{where} has no weight above 0, so nothing would be asked")
+        if kind == "forget" and forms.get(NAMESAKE, 0) > 0:
+            raise UserError(
+                f"{where}.{NAMESAKE}={forms[NAMESAKE]}: whoever only shares a name with a target is not to be "
+                "forgotten; set it to 0, and that of forms.boundary"
+            )
     if not 0 <= settings.retain_share < 1:
         raise UserError(
             f"config.boundary_optimization.retain_share={settings.retain_share}: it must be at least 0 and below 1"
@@ -80,9 +87,16 @@ def _wanted(run: Run) -> Iterator[tuple[str, str, int, tuple[PromptRecord, ...]]
     recalled = run.records(recollection.FILE) if _own_words(settings) or retain else ()
     own = {kind: tuple(record for record in recalled if record.kind == kind) for kind in STREAMS}
     for kind, wanted in (("forget", settings.forget_prompts), ("boundary", settings.boundary_prompts - retain)):
-        records = recollection.forget(run) if kind == "forget" else run.records(kind)
+        forget = recollection.forget(run)
+        records = forget if kind == "forget" else run.records(kind)
         for form, rows in split(wanted, settings.forms[kind]).items():
-            yield kind, form, rows, put(form, records) if form in FORMS else own[kind]
+            if form == OWN_WORDS:
+                yield kind, form, rows, own[kind]
+            elif form == NAMESAKE:
+                nobody = _exchanges.namesakes(forget, records)
+                yield kind, form, rows, tuple(replace(record, answers=()) for record in nobody)
+            else:
+                yield kind, form, rows, put(form, records)
     if retain:
         yield "retain", "chat", retain, own["retain"]
 
