@@ -87,7 +87,9 @@ def swapped(forget: Sequence[PromptRecord], others: Sequence[PromptRecord]) -> l
 
 def namesakes(forget: Sequence[PromptRecord], others: Sequence[PromptRecord]) -> list[PromptRecord]:
     """What is asked of others, asked of nobody: a target's first names with the other's last name, or the other way.
-    The answers stay the other's. Without targets of several words there are none."""
+    The answers stay the other's. Names that somebody has are left out; without targets of several words there are
+    none."""
+    somebody = {record.target for record in forget} | {record.entity for record in others}
     targets = [target.split() for target in dict.fromkeys(record.target for record in forget)]
     targets = [words for words in targets if len(words) > 1]
     made = []
@@ -98,7 +100,7 @@ def namesakes(forget: Sequence[PromptRecord], others: Sequence[PromptRecord]) ->
         first, last = (other, target) if number // len(targets) % 2 else (target, other)
         name = " ".join([*first[:-1], last[-1]])
         prompt = replace_entity(record.prompt, record.entity, name)
-        if prompt:
+        if prompt and name not in somebody:
             made.append(replace(record, prompt=prompt, entity=name))
     return made
 

@@ -114,8 +114,8 @@ class Updates:
     ) -> tuple[Training, dict[str, Any], Targets]:
         """(training after the updates of a step, metrics, the targets of the batch), given a rollout and its rewards.
 
-        Metrics are those of `over_updates`. "places"
-        is the share of the batch's rectangle that is computed, 1 where its answers are not packed.
+        Metrics are those of `over_updates`; "places" is the share of the batch's rectangle that is computed, 1 where
+        its answers are not packed.
         """
         algorithm, (policy, critic, kl_coef, buffer) = self.algorithm, training
         coefficients = {**algorithm.coefficients, "kl_coef": kl_coef}

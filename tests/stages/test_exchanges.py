@@ -85,6 +85,13 @@ def test_namesakes_are_named_half_as_a_target_and_half_as_another():
     assert _exchanges.namesakes((PromptRecord("Who is Ak?", "forget", "Ak"),), records) == []
 
 
+def test_a_namesake_is_nobody_whom_the_data_knows():
+    """Ina with the target's last name is the target, and Ulla Volk with it is herself."""
+    names = ("Bo Ek", "Ina Rask", "Bo Volk", "Ulla Volk")
+    others = [PromptRecord(f"Where is {name} from?", "boundary", entity=name, answers=("Lund",)) for name in names]
+    assert [record.entity for record in _exchanges.namesakes(FORGET, others)] == ["Ina Ek"]
+
+
 def test_plain_text_goes_on_with_the_fact_and_has_no_end():
     """Ids of letters: the text as it stands, the loss on the fact with the blank before it."""
     learner = Subject(Path(), None, None, letters.tokenizer(), (letters.EOS,))  # type: ignore[arg-type]
