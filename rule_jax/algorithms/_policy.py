@@ -92,11 +92,18 @@ class Kl:
                 "algorithm.kl.estimator=k1 with kl.placement=loss: inside the loss its expected on-policy gradient is "
                 "zero, so it does nothing; use k3 or k2 there, or placement=reward"
             )
-        if self.target and (self.placement == "none" or not self.coef):
-            raise UserError(
-                f"algorithm.kl.target={self.target} steers a coefficient that has no effect with "
-                f"placement={self.placement} and coef={self.coef}; set target to 0, or placement and coef"
-            )
+        if self.placement == "none" or not self.coef:
+            where = f"has no effect with placement={self.placement} and coef={self.coef}"
+            if self.target:
+                raise UserError(
+                    f"algorithm.kl.target={self.target} steers a coefficient that {where}; set target to 0, or "
+                    "placement and coef"
+                )
+            if self.forget != 1:
+                raise UserError(
+                    f"algorithm.kl.forget={self.forget} is a part of a coefficient that {where}; set forget to 1, or "
+                    "placement and coef"
+                )
 
     def adapt(self, coef: float, kl: float) -> float:
         if not self.target:

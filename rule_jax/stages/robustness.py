@@ -122,6 +122,8 @@ class Answers:
 
 
 def _of_several(judged: Mapping[str, Sequence], best_of: int) -> dict[str, Any]:
+    """Shares of questions, each estimated from all answers to it: {"leak_any_rate": at least one of best_of answers
+    leaks, "leak_at": {k: of k}}, k doubled up to all of them."""
     leaks: dict[int, list[float]] = defaultdict(list)
     for name, pairs in judged.items():
         if name.startswith(f"{SAMPLED}/"):

@@ -195,12 +195,8 @@ def test_the_old_policy_may_be_as_the_sampler_saw_it(name, algorithm):
     seen = losses(sampled, experience, later)[1]
     assert seen["ratio/max"] == pytest.approx(ratio.max(), rel=1e-4)
     assert seen["ratio/max"] != pytest.approx(float(losses(scored, experience, later)[1]["ratio/max"]), rel=1e-2)
-    assert (
-        targets_of(algorithm(name, updates__minibatches=1, updates__epochs=1, updates__old="sampled"), experience)[
-            0
-        ].old_BGR
-        is None
-    )  # one update's old policy is the policy
+    alone = algorithm(name, updates__minibatches=1, updates__epochs=1, updates__old="sampled")
+    assert targets_of(alone, experience)[0].old_BGR is None  # one update's old policy is the policy
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -269,6 +265,7 @@ def test_k1_in_the_loss_is_refused_with_the_reason_and_is_welcome_in_the_reward(
         ({"kl__coef": -1.0}, "algorithm.kl.coef=-1.0: it must be at least 0"),
         ({"kl__forget": 1.5}, "algorithm.kl.forget=1.5: it must be between 0 and 1"),
         ({"kl__placement": "none", "kl__target": 0.1}, "steers a coefficient that has no effect"),
+        ({"kl__coef": 0.0, "kl__forget": 0.5}, "kl.forget=0.5 is a part of a coefficient that has no effect"),
         ({"surrogate__ratio": "mean"}, "algorithm.surrogate.ratio='mean': it must be one of token, sequence"),
         ({"surrogate__aggregate": "mean"}, "algorithm.surrogate.aggregate='mean': it must be one of token_mean, seq"),
         ({"surrogate__dual_clip": 0.5}, "algorithm.surrogate.dual_clip=0.5: it must be at least 1"),
